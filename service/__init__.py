@@ -1,0 +1,3 @@
+"""Batchlens: every augmented batch has a URL."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,284 @@
+"""Every failure that Batchlens reports, as one tree.
+
+    BatchlensError
+    ├── NotFound                 the thing named does not exist
+    │   ├── UnknownDataset  UnknownSplit  UnknownClass  UnknownSample
+    │   └── UnknownStep  UnknownDevice  UnknownLoader  UnknownPage
+    ├── InvalidRequest           what was asked cannot be done as asked
+    │   ├── InvalidParameter  InvalidRecipe  StepFailed
+    │   └── UnequalShapes  BatchTooLarge  NotAcceptable
+    ├── SampleError              one image stands in the way
+    │   ├── UnreadableImage  ImageTooLarge
+    │   └── SampleChanged  RenderCrashed
+    ├── VersionGone              a pinned dataset version is no longer served
+    ├── Unavailable              not now; try again after `retry_after_seconds`
+    │   └── QueueFull  NoSlot  ShuttingDown  NotReady
+    ├── DeadlineExceeded         the work took longer than the deadline
+    ├── AccessError              who asks, or how, is not allowed
+    │   └── ForeignHost  MissingToken  WritesForbidden
+    └── StartupError             the service cannot start like this
+        └── NoDatasetFound  InvalidDataset  InvalidSettings
+
+A class's `code` is stable and part of the public contract. Messages quote the bad value and say what is allowed. Nothing here knows HTTP: `service.api.errors`
+maps classes to statuses.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class BatchlensError(Exception):
+    """Base of every error that Batchlens raises on purpose.
+
+    Args:
+        detail: one or two sentences for the reader: what was wrong, what is allowed.
+        **facts: JSON-ready values that a program may want (`known`, `sample`, `current`, ...); they become members of the problem document.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, detail: str, **facts: object) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.facts = facts
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Survives the way from a worker process with its facts."""
+        return (_rebuild, (type(self), self.detail, self.facts))
+
+
+def _rebuild(cls: type[BatchlensError], detail: str, facts: dict[str, object]) -> BatchlensError:
+    return cls(detail, **facts)
+
+
+class NotFound(BatchlensError):
+    """The thing named does not exist."""
+
+    code = "not-found"
+    noun: ClassVar[str] = "thing"
+
+    @classmethod
+    def among(cls, name: object, known: Iterable[object]) -> "NotFound":
+        """The error for `name`, listing what is known (the first 50)."""
+        listed = [str(each) for each in known][:50]
+        return cls(f"There is no {cls.noun} {str(name)!r}. Known: {', '.join(listed) or 'none'}.", known=listed)
+
+
+class UnknownDataset(NotFound):
+    """No dataset of this name is served."""
+
+    code = "unknown-dataset"
+    noun = "dataset"
+
+
+class UnknownSplit(NotFound):
+    """The dataset has no split of this name."""
+
+    code = "unknown-split"
+    noun = "split"
+
+
+class UnknownClass(NotFound):
+    """The dataset has no class of this name."""
+
+    code = "unknown-class"
+    noun = "class"
+
+
+class UnknownSample(NotFound):
+    """The split has no sample at this index."""
+
+    code = "unknown-sample"
+    noun = "sample"
+
+
+class UnknownStep(NotFound):
+    """The step lies past the end of the epoch."""
+
+    code = "unknown-step"
+    noun = "step"
+
+
+class UnknownDevice(NotFound):
+    """This machine has no such device."""
+
+    code = "unknown-device"
+    noun = "device"
+
+
+class UnknownLoader(NotFound):
+    """No loader is open for this split."""
+
+    code = "unknown-loader"
+    noun = "open loader"
+
+
+class UnknownPage(NotFound):
+    """No route answers this path."""
+
+    code = "unknown-page"
+    noun = "page"
+
+
+class InvalidRequest(BatchlensError):
+    """What was asked cannot be done as asked."""
+
+    code = "invalid-request"
+
+
+class InvalidParameter(InvalidRequest):
+    """A parameter is outside its range or does not fit the others."""
+
+    code = "invalid-parameter"
+
+
+class InvalidRecipe(InvalidRequest):
+    """The recipe's text does not parse, names an unknown step or is out of bounds."""
+
+    code = "invalid-recipe"
+
+
+class StepFailed(InvalidRequest):
+    """A step of the recipe cannot be applied to this sample."""
+
+    code = "step-failed"
+
+
+class UnequalShapes(InvalidRequest):
+    """The samples of a batch came out in different shapes, so they are no tensor."""
+
+    code = "unequal-shapes"
+
+
+class BatchTooLarge(InvalidRequest):
+    """The batch does not fit the memory set aside for batches."""
+
+    code = "batch-too-large"
+
+
+class NotAcceptable(InvalidRequest):
+    """None of the formats that the client accepts is offered."""
+
+    code = "not-acceptable"
+
+
+class SampleError(BatchlensError):
+    """One image stands in the way."""
+
+    code = "sample-error"
+
+
+class UnreadableImage(SampleError):
+    """The file cannot be decoded."""
+
+    code = "unreadable-image"
+
+
+class ImageTooLarge(SampleError):
+    """The image has more pixels or bytes than allowed; told from its header."""
+
+    code = "image-too-large"
+
+
+class SampleChanged(SampleError):
+    """The file is no longer the one that the dataset's version was made of."""
+
+    code = "sample-changed"
+
+
+class RenderCrashed(SampleError):
+    """Rendering this sample ended its worker process, twice."""
+
+    code = "render-crashed"
+
+
+class VersionGone(BatchlensError):
+    """A pinned dataset version is no longer served."""
+
+    code = "version-gone"
+
+
+class Unavailable(BatchlensError):
+    """Not now: try again after `retry_after_seconds`."""
+
+    code = "unavailable"
+    retry_after_seconds: ClassVar[int] = 1
+
+
+class QueueFull(Unavailable):
+    """As many batches wait as the queue holds."""
+
+    code = "queue-full"
+
+
+class NoSlot(Unavailable):
+    """Every slot is being read by a client."""
+
+    code = "no-slot"
+
+
+class ShuttingDown(Unavailable):
+    """The service or this loader is closing."""
+
+    code = "shutting-down"
+    retry_after_seconds = 5
+
+
+class NotReady(Unavailable):
+    """The service is still starting."""
+
+    code = "not-ready"
+
+
+class DeadlineExceeded(BatchlensError):
+    """The work took longer than the deadline."""
+
+    code = "deadline-exceeded"
+
+
+class AccessError(BatchlensError):
+    """Who asks, or how, is not allowed."""
+
+    code = "access-error"
+
+
+class ForeignHost(AccessError):
+    """The Host header names a machine that this service does not answer for."""
+
+    code = "foreign-host"
+
+
+class MissingToken(AccessError):
+    """A write came without the right bearer token."""
+
+    code = "missing-token"
+
+
+class WritesForbidden(AccessError):
+    """Writes are off: the service is reachable from outside and has no token."""
+
+    code = "writes-forbidden"
+
+
+class StartupError(BatchlensError):
+    """The service cannot start like this."""
+
+    code = "startup-error"
+
+
+class NoDatasetFound(StartupError):
+    """A path holds no image dataset."""
+
+    code = "no-dataset-found"
+
+
+class InvalidDataset(StartupError):
+    """A dataset folder cannot be served as it is."""
+
+    code = "invalid-dataset"
+
+
+class InvalidSettings(StartupError):
+    """A setting is out of range or does not fit the others."""
+
+    code = "invalid-settings"

@@ -1,0 +1,85 @@
+"""The address of a batch: everything that its bytes depend on."""
+
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from typing import Literal
+from urllib.parse import quote, urlencode
+
+DType = Literal["uint8", "float32", "float16", "bfloat16"]
+OnError = Literal["fail", "mask"]
+
+PLAN_VERSION = 1
+"""Raised whenever the same address would mean other rows or keys than before; part of every ETag."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Everything that a batch depends on; equal addresses mean equal bytes.
+
+    Attributes:
+        dataset: the dataset's name.
+        version: fingerprint of its listing.
+        split: the split's name.
+        recipe: the canonical text of the recipe.
+        seed: picks order and randomness, 0 or more.
+        epoch: which pass over the split, 0 or more.
+        step: position of the batch in the epoch, 0 or more.
+        batch_size: samples a rank takes in a full step, 1 or more.
+        shuffle: whether the epoch's order is shuffled.
+        drop_last: whether an incomplete last block is left out.
+        rank: this consumer, in [0, world_size).
+        world_size: number of consumers that share each step.
+        dtype: element type of the images.
+        on_error: what an unreadable image does: fail the batch, or come as zeros and a mask.
+    """
+
+    dataset: str
+    version: str
+    split: str
+    recipe: str
+    seed: int
+    epoch: int
+    step: int
+    batch_size: int
+    shuffle: bool
+    drop_last: bool
+    rank: int
+    world_size: int
+    dtype: DType
+    on_error: OnError = "fail"
+
+    @property
+    def path(self) -> str:
+        """The URL path of the batch, without a format suffix."""
+        return f"/datasets/{quote(self.dataset, safe='')}/splits/{quote(self.split, safe='')}/batches/{self.epoch}/{self.step}"
+
+    @property
+    def query(self) -> str:
+        """The URL query that pins everything else, sorted by name."""
+        return urlencode(sorted((each.name, _render(getattr(self, each.name))) for each in fields(self) if each.name not in _IN_PATH), quote_via=quote)
+
+    @property
+    def text(self) -> str:
+        """The canonical text: path and query. It is a working URL below the service's root, and what the ETag hashes."""
+        return f"{self.path}?{self.query}"
+
+    def etag(self, *ingredients: str) -> str:
+        """Hashes the address and whatever else decides the bytes.
+
+        Args:
+            *ingredients: format, device kind, engine fingerprint, picture options, ...
+
+        Returns:
+            a strong entity tag, quotes included (RFC 9110, section 8.8.3).
+        """
+        digest = blake2b(digest_size=16)
+        for part in (str(PLAN_VERSION), self.text, *ingredients):
+            digest.update(len(part).to_bytes(8, "little") + part.encode())
+        return f'"{digest.hexdigest()}"'
+
+
+_IN_PATH = {"dataset", "split", "epoch", "step"}
+
+
+def _render(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,130 @@
+"""Everything an operator can set, read once at start-up.
+
+Sources, strongest first: command-line flags, environment variables `BATCHLENS_*`, the file `batchlens.toml`, the defaults below.
+"""
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from service.errors import InvalidSettings
+
+MEBIBYTE = 1 << 20
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class SplitSettings(BaseModel):
+    """What one split does by default where a request does not say; unset fields fall back to the service's."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    recipe: str | None = Field(default=None, description="Recipe: a name or text.")
+    batch_size: int | None = Field(default=None, ge=1, description="Samples in a batch.")
+    shuffle: bool | None = Field(default=None, description="Whether the order of an epoch is shuffled.")
+
+
+def default_workers() -> int:
+    """Counts the processors this process may use (affinity and cgroup quota), less one for the server, at least one."""
+    available = float(len(os.sched_getaffinity(0)))
+    quota = Path("/sys/fs/cgroup/cpu.max")
+    if quota.is_file():
+        limit, period = quota.read_text().split()
+        if limit != "max":
+            available = min(available, int(limit) / int(period))
+    return max(1, int(available) - 1)
+
+
+class Settings(BaseSettings):
+    """The service's settings; frozen, checked at start-up."""
+
+    model_config = SettingsConfigDict(env_prefix="BATCHLENS_", env_nested_delimiter="__", frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    paths: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(Path("data"),), min_length=1, description="Folders to serve: a dataset (split/class/file) or a folder of datasets; separated by ':'."
+    )
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=LOOPBACK, description="Host names that requests may carry, separated by ','; '*.lab.example' allows subdomains, '*' any."
+    )
+    token: SecretStr | None = Field(default=None, min_length=8, description="Bearer token that writes (PUT, POST, DELETE) need.")
+    device: str = Field(
+        default="auto", pattern=r"^(auto|cpu|cuda:\d+)$", description="Device that renders: 'auto' (the first GPU, else the CPU), 'cpu' or 'cuda:N'."
+    )
+    workers: int = Field(default_factory=default_workers, ge=0, le=256, description="Worker processes of each loader; 0 renders in the server itself.")
+    slab_bytes: int = Field(default=512 * MEBIBYTE, ge=MEBIBYTE, description="Shared memory of each loader for rendered batches.")
+    queue_length: int = Field(default=64, ge=1, description="Batches that may wait in each loader before more are refused with 503.")
+    deadline_seconds: float = Field(default=30.0, gt=0, le=3600, description="Longest time a batch may take before 504.")
+    max_batch_size: int = Field(default=1024, ge=1, description="Largest batch_size a request may ask.")
+    max_image_pixels: int = Field(default=50_000_000, ge=1, description="Largest image that is decoded, in pixels; told from its header.")
+    max_image_bytes: int = Field(default=64 * MEBIBYTE, ge=1, description="Largest image file that is read.")
+    batch_size: int = Field(default=4, ge=1, description="Samples in a batch where a request does not say.")
+    shuffle: bool = Field(default=True, description="Whether epochs are shuffled where a request does not say.")
+    recipes: dict[str, str] = Field(default_factory=dict, description="Named recipes, in addition to (or instead of) the built-in 'train' and 'val'.")
+    datasets: dict[str, dict[str, SplitSettings]] = Field(default_factory=dict, description="Per dataset and split: recipe, batch_size, shuffle.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe messages to log.")
+
+    @field_validator("paths", mode="before")
+    @classmethod
+    def _split_paths(cls, value: object) -> object:
+        return tuple(value.split(os.pathsep)) if isinstance(value, str) else value
+
+    @field_validator("allowed_hosts", mode="before")
+    @classmethod
+    def _split_hosts(cls, value: object) -> object:
+        return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> "Settings":
+        if self.batch_size > self.max_batch_size:
+            raise ValueError(f"batch_size {self.batch_size} is above max_batch_size {self.max_batch_size}")
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this machine can reach the service."""
+        return self.host in LOOPBACK or self.host.startswith("127.")
+
+    def for_split(self, dataset: str, split: str) -> SplitSettings:
+        """Gives a split's own defaults; empty where none are configured."""
+        return self.datasets.get(dataset, {}).get(split, SplitSettings())
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  pydantic-settings calls with all of them
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Adds the TOML file behind flags and environment; leaves `.env` and secret files out."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, os.environ.get("BATCHLENS_CONFIG", "batchlens.toml"))
+
+
+def read_settings(**flags: Any) -> Settings:  # noqa: ANN401  values are checked by pydantic
+    """Reads the settings from flags, environment and file.
+
+    Args:
+        **flags: settings given on the command line; None means not given.
+
+    Raises:
+        InvalidSettings: names each bad field, its source variable and what is allowed.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except (ValidationError, ValueError) as exc:
+        raise InvalidSettings(_explain(exc)) from exc
+
+
+def _explain(exc: Exception) -> str:
+    if not isinstance(exc, ValidationError):
+        return f"The settings cannot be read: {exc}"
+    lines = []
+    for error in exc.errors(include_url=False, include_input=False):
+        where = ".".join(str(part) for part in error["loc"])
+        lines.append(f"{where or 'settings'} (BATCHLENS_{where.replace('.', '__').upper()}): {error['msg']}" if where else error["msg"])
+    return "Bad settings: " + "; ".join(lines)
