@@ -40,7 +40,9 @@ def default_workers() -> int:
 class Settings(BaseSettings):
     """The service's settings; frozen, checked at start-up."""
 
-    model_config = SettingsConfigDict(env_prefix="BATCHLENS_", env_nested_delimiter="__", frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix="BATCHLENS_", env_nested_delimiter="__", env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     paths: Annotated[tuple[Path, ...], NoDecode] = Field(
         default=(Path("data"),), min_length=1, description="Folders to serve: a dataset (split/class/file) or a folder of datasets; separated by ':'."

@@ -62,7 +62,7 @@ class Batch:
     Attributes:
         address: where it came from.
         images: one tensor [C, H, W] a row, on the loader's device; views of one block where all shapes are equal.
-        block: the whole batch as a contiguous tensor [B, C, H, W], or None where shapes differ.
+        block: the whole batch as one tensor [B, C, H, W] if it lies in memory like that, else None.
         rows: the samples, in the same order.
     """
 
@@ -72,7 +72,7 @@ class Batch:
     rows: tuple[Row, ...]
 
     def tensor(self) -> Tensor:
-        """Gives the batch as one tensor [B, C, H, W].
+        """Gives the batch as one tensor [B, C, H, W], without a copy where that is possible.
 
         Raises:
             UnequalShapes: names two samples that differ.
@@ -80,7 +80,11 @@ class Batch:
         if self.block is not None:
             return self.block
         first = self.images[0].shape
-        other = next(position for position, image in enumerate(self.images) if image.shape != first)
+        other = next((position for position, image in enumerate(self.images) if image.shape != first), None)
+        if other is None:
+            import torch
+
+            return torch.stack(self.images)
         raise UnequalShapes(
             f"Samples {self.rows[0].index} and {self.rows[other].index} came out as {tuple(first)} and {tuple(self.images[other].shape)} [C, H, W],"
             " so the batch is no tensor. End the recipe's geometry with a fixed size, for instance CenterCrop(224).",

@@ -1,6 +1,6 @@
 """The address of a batch: everything that its bytes depend on."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from hashlib import blake2b
 from typing import Literal
 from urllib.parse import quote, urlencode
@@ -48,6 +48,10 @@ class Address:
     dtype: DType
     on_error: OnError = "fail"
 
+    def at(self, step: int) -> "Address":
+        """Gives the address of another step of the same epoch."""
+        return replace(self, step=step)
+
     @property
     def path(self) -> str:
         """The URL path of the batch, without a format suffix."""
@@ -60,22 +64,23 @@ class Address:
 
     @property
     def text(self) -> str:
-        """The canonical text: path and query. It is a working URL below the service's root, and what the ETag hashes."""
+        """The canonical text: path and query. It is a working URL below the service's root."""
         return f"{self.path}?{self.query}"
 
-    def etag(self, *ingredients: str) -> str:
-        """Hashes the address and whatever else decides the bytes.
 
-        Args:
-            *ingredients: format, device kind, engine fingerprint, picture options, ...
+def entity_tag(*parts: str) -> str:
+    """Hashes everything that decides the bytes of an answer.
 
-        Returns:
-            a strong entity tag, quotes included (RFC 9110, section 8.8.3).
-        """
-        digest = blake2b(digest_size=16)
-        for part in (str(PLAN_VERSION), self.text, *ingredients):
-            digest.update(len(part).to_bytes(8, "little") + part.encode())
-        return f'"{digest.hexdigest()}"'
+    Args:
+        *parts: the address's text, format, device kind, engine fingerprint, picture options, ...
+
+    Returns:
+        a strong entity tag, quotes included (RFC 9110, section 8.8.3).
+    """
+    digest = blake2b(digest_size=16)
+    for part in (str(PLAN_VERSION), *parts):
+        digest.update(len(part.encode()).to_bytes(8, "little") + part.encode())
+    return f'"{digest.hexdigest()}"'
 
 
 _IN_PATH = {"dataset", "split", "epoch", "step"}

@@ -1,7 +1,12 @@
-"""A keyed bijection on [0, n), evaluated only where it is asked.
+"""A keyed bijection on [0, n), evaluated only where it is asked. No permutation is stored.
 
-A balanced Feistel network permutes the smallest domain of 4^k values that holds n; values that land outside [0, n) walk on along their cycle until they are
-inside (format-preserving encryption by cycle walking: Black and Rogaway, CT-RSA 2002). No permutation is stored, and position 10^8 costs what position 0 does.
+Small splits are sorted by a keyed hash of each index: uniform over all n! orders, and faster than the network below as long as n is small.
+
+Larger ones go through a balanced Feistel network on the smallest domain of 4^k values that holds n; values that land outside [0, n) walk on along their cycle
+until they are inside (format-preserving encryption by cycle walking: Black and Rogaway, CT-RSA 2002). Position 10^8 costs what position 0 does.
+
+On a tiny domain of size d the network would not do, with however many rounds: it makes even permutations only (Even and Goldreich 1983), which sets the shares
+of even and odd orders of n values apart by n(n-1) in d(d-1). Measured at n = 6, d = 16: one in eight.
 """
 
 import numpy as np
@@ -9,7 +14,8 @@ import numpy.typing as npt
 
 from service.planning.seeds import derive, mix
 
-_ROUNDS = 8  # Luby and Rackoff (1988) need 4 for a strong permutation; small domains mix poorly, so twice that.
+_SORTED_UP_TO = 1024  # samples; 20 us, and the only memory: three arrays of 8 KiB
+_ROUNDS = 8  # Luby and Rackoff (1988) need 4 for a strong permutation; twice that, since halves of 6 bits are small.
 
 
 def permute(positions: npt.NDArray[np.int64], size: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
@@ -24,7 +30,17 @@ def permute(positions: npt.NDArray[np.int64], size: int, seed: int, epoch: int) 
     Returns:
         int64 array of the same shape: distinct positions give distinct indices in [0, size).
     """
-    half_bits = max(1, ((max(size, 2) - 1).bit_length() + 1) // 2)
+    return _by_sorting(positions, size, seed, epoch) if size <= _SORTED_UP_TO else _by_network(positions, size, seed, epoch)
+
+
+def _by_sorting(positions: npt.NDArray[np.int64], size: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    first, second = derive("order", seed, epoch, 2)
+    hashes = mix(mix(np.arange(size, dtype=np.uint64) ^ first) ^ second)  # distinct, so every sorting algorithm gives the same order
+    return np.argsort(hashes).astype(np.int64)[positions]
+
+
+def _by_network(positions: npt.NDArray[np.int64], size: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
+    half_bits = ((size - 1).bit_length() + 1) // 2
     shift, mask = np.uint64(half_bits), np.uint64((1 << half_bits) - 1)
     round_keys = derive("order", seed, epoch, _ROUNDS)
     values = positions.astype(np.uint64)

@@ -1,0 +1,107 @@
+"""`/datasets`: what there is."""
+
+from pathlib import Path as FilePath
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from fastapi import Query as QueryParameters
+
+from service.api.dependencies import DatasetDep, Services, ServicesDep, SplitDep
+from service.api.errors import problems
+from service.api.orders import make_address
+from service.api.schemas import ClassList, DatasetDetail, DatasetList, DatasetSummary, EpochDetail, EpochQuery, LoaderReport, SplitDetail, SplitState
+from service.errors import InvalidRecipe, UnknownDataset, UnknownSplit, VersionGone
+from service.planning.plan import count_steps
+from service.sources.source import Dataset, Split
+
+router = APIRouter(tags=["datasets"])
+_SHOWN_STEPS = 8
+
+
+@router.get("/datasets", responses=problems())
+def list_datasets(services: ServicesDep) -> DatasetList:
+    """Lists every dataset: name, source, version, and the size of each split."""
+    return DatasetList(
+        datasets=[DatasetSummary(name=each.name, source=each.source, version=each.version, splits=_sizes(each)) for each in services.catalogue.datasets]
+    )
+
+
+@router.get("/datasets/{dataset}", responses=problems(UnknownDataset))
+def get_dataset_detail(services: ServicesDep, dataset: DatasetDep) -> DatasetDetail:
+    """Tells a dataset's metadata: where it comes from, its classes, and each split's size, class counts and defaults."""
+    return DatasetDetail(
+        name=dataset.name,
+        source=dataset.source,
+        root=_shown_root(dataset.root),
+        version=dataset.version,
+        classes=list(dataset.classes),
+        refused=dataset.refused,
+        splits={name: describe_split(services, dataset, split) for name, split in dataset.splits.items()},
+    )
+
+
+@router.get("/datasets/{dataset}/classes", responses=problems(UnknownDataset))
+def list_classes(dataset: DatasetDep) -> ClassList:
+    """Lists class names in label order, and the label of each."""
+    return ClassList(classes=list(dataset.classes), class_to_idx={name: label for label, name in enumerate(dataset.classes)})
+
+
+@router.get("/datasets/{dataset}/sizes", responses=problems(UnknownDataset))
+def get_sizes(dataset: DatasetDep) -> dict[str, int]:
+    """Tells the number of samples in each split."""
+    return _sizes(dataset)
+
+
+@router.get("/datasets/{dataset}/splits/{split}", responses=problems(UnknownDataset, UnknownSplit))
+def get_split_detail(services: ServicesDep, dataset: DatasetDep, split: SplitDep) -> SplitState:
+    """Tells a split's size, class counts and defaults, and how its loader is."""
+    detail = describe_split(services, dataset, split).model_dump()
+    reports = [each for each in services.registry.reports() if (each["dataset"], each["split"]) == (dataset.name, split.name)]
+    return SplitState(**detail, loader=LoaderReport.model_validate(reports[0]) if reports else None)
+
+
+@router.get("/datasets/{dataset}/splits/{split}/epochs/{epoch}", responses=problems(UnknownDataset, UnknownSplit, InvalidRecipe, VersionGone))
+def get_epoch(
+    services: ServicesDep,
+    dataset: DatasetDep,
+    split: SplitDep,
+    epoch: Annotated[int, Path(ge=0, le=2**63 - 1, description="Which pass over the split.", examples=[0])],
+    query: Annotated[EpochQuery, QueryParameters()],
+) -> EpochDetail:
+    """Tells how many steps an epoch has for these parameters, and the first addresses."""
+    address, _ = make_address(services, dataset, split, query, epoch, 0)
+    steps = count_steps(len(split), address.batch_size, address.world_size, address.drop_last)
+    return EpochDetail(
+        epoch=epoch,
+        steps=steps,
+        samples=min(len(split), steps * address.batch_size * address.world_size),
+        recipe=address.recipe,
+        batch_size=address.batch_size,
+        world_size=address.world_size,
+        shuffle=address.shuffle,
+        drop_last=address.drop_last,
+        first=[address.at(step).text for step in range(min(steps, _SHOWN_STEPS))],
+    )
+
+
+def describe_split(services: Services, dataset: Dataset, split: Split) -> SplitDetail:
+    """Tells a split's size, class counts and defaults."""
+    address, _ = make_address(services, dataset, split, EpochQuery(), 0, 0)
+    return SplitDetail(
+        name=split.name,
+        size=len(split),
+        class_counts=dataset.class_counts(split),
+        recipe=address.recipe,
+        batch_size=address.batch_size,
+        shuffle=address.shuffle,
+    )
+
+
+def _sizes(dataset: Dataset) -> dict[str, int]:
+    return {name: len(split) for name, split in dataset.splits.items()}
+
+
+def _shown_root(root: str) -> str:
+    """Keeps the machine's own paths to itself."""
+    path, here = FilePath(root).resolve(), FilePath.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else path.name

@@ -1,0 +1,75 @@
+"""What routes depend on: the service's objects, and whatever loads or raises."""
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Path, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+
+from service.api.metrics import Metrics
+from service.devices.inventory import Inventory
+from service.devices.selection import Selection
+from service.encoding.fingerprint import Fingerprint
+from service.errors import MissingToken, WritesForbidden
+from service.loading.registry import Registry
+from service.settings import Settings
+from service.sources.catalogue import Catalogue
+from service.sources.source import Dataset, Split
+
+_BEARER = HTTPBearer(auto_error=False, description="BATCHLENS_TOKEN; needed for writes where one is configured.")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The objects that answer requests; built once, by `service.app`. `recipes` are the named ones, name -> canonical text."""
+
+    settings: Settings
+    catalogue: Catalogue
+    recipes: Mapping[str, str]
+    inventory: Inventory
+    selection: Selection
+    registry: Registry
+    fingerprint: Fingerprint
+    metrics: Metrics
+
+
+def get_services(request: Request) -> Services:
+    """Gives the app's objects."""
+    services: Services = request.app.state.services
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]
+
+
+def get_dataset(services: ServicesDep, dataset: Annotated[str, Path(description="A dataset's name.", examples=["shapes"])]) -> Dataset:
+    """Gives the dataset in the path; raises UnknownDataset."""
+    return services.catalogue.dataset(dataset)
+
+
+DatasetDep = Annotated[Dataset, Depends(get_dataset)]
+
+
+def get_split(dataset: DatasetDep, split: Annotated[str, Path(description="A split's name.", examples=["train"])]) -> Split:
+    """Gives the split in the path; raises UnknownSplit."""
+    return dataset.split(split)
+
+
+SplitDep = Annotated[Split, Depends(get_split)]
+
+
+def allow_write(services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
+    """Lets a write pass: with the right token where one is set, from this machine alone where none is.
+
+    Raises:
+        WritesForbidden: the service is reachable from outside and has no token.
+        MissingToken: there is a token, and the request does not carry it.
+    """
+    token = services.settings.token
+    if token is None:
+        if not services.settings.is_loopback:
+            raise WritesForbidden("This service listens beyond this machine and has no token, so writes are off. Set BATCHLENS_TOKEN to allow them.")
+    elif credentials is None or not hmac.compare_digest(credentials.credentials.encode(), token.get_secret_value().encode()):
+        raise MissingToken("This needs the header 'Authorization: Bearer ...' with the service's token.")

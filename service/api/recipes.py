@@ -1,0 +1,29 @@
+"""`/recipes`: what may be done to images, and how a text is read."""
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from fastapi import Query as QueryParameters
+
+from service.api.dependencies import ServicesDep
+from service.api.errors import problems
+from service.api.schemas import RecipeDetail, RecipeList, RecipeQuery
+from service.errors import InvalidRecipe
+from service.recipes.presets import resolve_recipe
+from service.recipes.recipe import parse_recipe
+from service.recipes.steps import describe_steps
+
+router = APIRouter(prefix="/recipes", tags=["recipes"])
+
+
+@router.get("", responses=problems())
+def list_recipes(services: ServicesDep) -> RecipeList:
+    """Lists named recipes, and every step that a recipe may use with its parameters and their ranges."""
+    named = {name: parse_recipe(text).describe() for name, text in services.recipes.items()}
+    return RecipeList.model_validate({"recipes": named, "steps": describe_steps()})
+
+
+@router.get("/parse", responses=problems(InvalidRecipe))
+def parse(services: ServicesDep, query: Annotated[RecipeQuery, QueryParameters()]) -> RecipeDetail:
+    """Reads a recipe: canonical text, head and tail, element type and output shape."""
+    return RecipeDetail.model_validate(resolve_recipe(query.recipe, services.recipes).describe())

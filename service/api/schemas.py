@@ -1,0 +1,361 @@
+"""The shapes of requests and answers. Fields may be added, not renamed: clients rely on them."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from service.encoding.picture import PictureOptions
+from service.planning.address import DType, OnError
+
+_LARGEST = 2**63 - 1
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+Text = Annotated[str | None, BeforeValidator(_none_if_empty)]
+
+
+class Query(BaseModel):
+    """A query; unknown parameters are refused, so that a misspelt one does not go unnoticed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EpochQuery(Query):
+    """Everything that picks an epoch's order and looks."""
+
+    seed: int = Field(0, ge=0, le=_LARGEST, description="Picks the order and the randomness.")
+    recipe: Text = Field(None, description="A named recipe, or a recipe's text; the split's own by default.", examples=["train"])
+    batch_size: int | None = Field(None, ge=1, le=_LARGEST, description="Samples a rank takes in a step; the split's own by default.", examples=[4])
+    shuffle: bool | None = Field(None, description="Whether the epoch's order is shuffled; the split's own by default.")
+    drop_last: bool = Field(False, description="Whether an incomplete last block is left out.")
+    rank: int = Field(0, ge=0, le=_LARGEST, description="This consumer, below world_size.")
+    world_size: int = Field(1, ge=1, le=_LARGEST, description="Number of consumers that share each step.")
+    dtype: DType | None = Field(None, description="Element type of the images; what the recipe yields by default. uint8 stops before the recipe's tail.")
+    on_error: OnError = Field("fail", description="An unreadable image fails the batch, or comes as zeros and is told.")
+    version: Text = Field(None, description="Pins the dataset's version: 409 once it is no longer served.")
+
+
+class BatchQuery(EpochQuery):
+    """A batch, and how it is drawn where the format is a picture."""
+
+    columns: int = Field(PictureOptions().columns, ge=1, le=64, description="Tiles in a row of the picture.")
+    tile: int | None = Field(None, ge=16, le=1024, description="Longest side of a tile in pixels; the images' own size by default.")
+    labels: bool = Field(True, description="Whether each tile carries its class name.")
+
+    @property
+    def picture(self) -> PictureOptions:
+        """How the picture is drawn."""
+        return PictureOptions(columns=self.columns, tile=self.tile, labels=self.labels)
+
+
+class ViewsQuery(Query):
+    """One sample as several epochs show it."""
+
+    epochs: int = Field(8, ge=1, le=64, description="How many epochs to show.")
+    epoch: int = Field(0, ge=0, le=_LARGEST - 64, description="The first of them.")
+    seed: int = Field(0, ge=0, le=_LARGEST, description="Picks the randomness.")
+    recipe: Text = Field(None, description="A named recipe, or a recipe's text; the split's own by default.")
+    columns: int | None = Field(None, ge=1, le=64, description="Tiles in a row; all of them, up to 9, by default.")
+    tile: int | None = Field(None, ge=16, le=1024, description="Longest side of a tile in pixels.")
+    labels: bool = Field(True, description="Whether each tile carries its title.")
+    version: Text = Field(None, description="Pins the dataset's version: 409 once it is no longer served.")
+
+
+class SamplesQuery(Query):
+    """A page of a split's listing."""
+
+    offset: int = Field(0, ge=0, le=_LARGEST, description="Samples to pass over.")
+    limit: int = Field(100, ge=1, le=1000, description="Most samples to list.")
+    class_name: Text = Field(None, alias="class", description="Only this class.", examples=["circle"])
+
+
+class PageQuery(Query):
+    """What the page for people shows."""
+
+    epoch: int = Field(0, ge=0, le=_LARGEST - 1, description="Which pass over each split.")
+    step: int = Field(0, ge=0, le=_LARGEST, description="Position of the batch in the epoch; the last one where there are fewer.")
+    seed: int = Field(0, ge=0, le=_LARGEST, description="Picks the order and the randomness.")
+
+
+class RecipeQuery(Query):
+    """A recipe to read."""
+
+    recipe: str = Field(min_length=1, description="A named recipe, or a recipe's text.", examples=["Resize(256) | CenterCrop(224) | ToTensor()"])
+
+
+class Problem(BaseModel):
+    """A failure, as RFC 9457 has it. Some carry further members, such as `known` or `sample`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    type: str = Field(description="Always about:blank; `code` tells failures apart.")
+    title: str
+    status: int
+    detail: str = Field(description="What was wrong, and what is allowed.")
+    code: str = Field(description="Stable name of the failure.")
+
+
+class DatasetSummary(BaseModel):
+    """A dataset in the list."""
+
+    name: str
+    source: str
+    version: str = Field(description="Fingerprint of the listing: path, size and modification time of every file, class list.")
+    splits: dict[str, int] = Field(description="Samples in each split.")
+
+
+class DatasetList(BaseModel):
+    """Every dataset served."""
+
+    datasets: list[DatasetSummary]
+
+
+class SplitDetail(BaseModel):
+    """One split: its size, classes and defaults."""
+
+    name: str
+    size: int = Field(description="Number of samples.")
+    class_counts: dict[str, int] = Field(description="Samples of each class, in label order.")
+    recipe: str = Field(description="What a batch goes through where a request does not say, in canonical text.")
+    batch_size: int
+    shuffle: bool
+
+
+class DatasetDetail(BaseModel):
+    """A dataset's metadata."""
+
+    name: str
+    source: str
+    root: str = Field(description="The folder, relative to where the service was started if it lies below that, else its name.")
+    version: str
+    classes: list[str] = Field(description="Class names in label order.")
+    refused: int = Field(description="Files passed over because they are links out of the folder.")
+    splits: dict[str, SplitDetail]
+
+
+class ClassList(BaseModel):
+    """Class names, and the label of each."""
+
+    classes: list[str]
+    class_to_idx: dict[str, int]
+
+
+class SlabReport(BaseModel):
+    """Shared memory for batches."""
+
+    size_bytes: int
+    used_bytes: int
+    slots: int
+    kept: int = Field(description="Finished batches kept for whoever asks next.")
+    device_bytes: int = Field(description="Memory of finished batches on a GPU.")
+
+
+class LoaderReport(BaseModel):
+    """An open loader."""
+
+    dataset: str
+    split: str
+    state: Literal["starting", "ready", "closed"]
+    device: str
+    workers: int
+    pids: list[int] = Field(description="Process ids of the living workers.")
+    served: int = Field(description="Batches handed out.")
+    rendered: int = Field(description="Batches rendered.")
+    images: int = Field(description="Images in them.")
+    reused: int = Field(description="Requests that shared or found a batch made for another.")
+    refused: int = Field(description="Requests turned away because the queue was full.")
+    restarts: int = Field(description="Times that the workers were replaced.")
+    queued: int = Field(description="Batches waiting.")
+    rendering: int = Field(description="Batches with the workers or a device.")
+    slab: SlabReport
+
+
+class LoaderList(BaseModel):
+    """Every open loader."""
+
+    loaders: list[LoaderReport]
+
+
+class SplitState(SplitDetail):
+    """One split, with its loader's state."""
+
+    loader: LoaderReport | None = Field(description="Null until the first batch is asked for.")
+
+
+class SampleDetail(BaseModel):
+    """One sample."""
+
+    index: int = Field(description="Position in the split's sorted listing.")
+    class_name: str = Field(serialization_alias="class")
+    label: int
+    file: str = Field(description="Path below the dataset's folder.")
+    width: int | None = Field(description="In pixels; null where the header cannot be read.")
+    height: int | None
+    bytes: int = Field(description="Length of the file as listed; -1 where it could not be looked at.")
+    problem: str | None = Field(description="Null, or why the image cannot be used.")
+
+
+class SamplePage(BaseModel):
+    """A page of samples."""
+
+    total: int = Field(description="Samples in the split, or of the class asked for.")
+    offset: int
+    limit: int
+    samples: list[SampleDetail]
+
+
+class EpochDetail(BaseModel):
+    """What an epoch holds for one rank."""
+
+    epoch: int
+    steps: int
+    samples: int = Field(description="Samples in the epoch, over all ranks.")
+    recipe: str
+    batch_size: int
+    world_size: int
+    shuffle: bool
+    drop_last: bool
+    first: list[str] = Field(description="Addresses of the first steps (at most 8); each works as a link below the service's root, with or without a suffix.")
+
+
+class AppliedStep(BaseModel):
+    """What a step did to a sample."""
+
+    step: str
+    applied: bool = Field(description="False where a random step left the sample as it was.")
+    params: dict[str, Any] = Field(description="The parameters that were drawn.")
+
+
+class ProvenanceRow(BaseModel):
+    """One row of a batch."""
+
+    position: int
+    index: int
+    label: int
+    class_name: str = Field(serialization_alias="class")
+    file: str
+    width: int
+    height: int
+    key: str = Field(description="The sample's random key: 64 bits as 16 hexadecimal digits.")
+    problem: str | None
+    applied: list[AppliedStep]
+
+
+class Provenance(BaseModel):
+    """Where a batch comes from and what was done to it."""
+
+    address: str
+    etag: str
+    dataset: str
+    version: str
+    split: str
+    recipe: str
+    tail: str = Field(description="End of the recipe that dtype=uint8 leaves to the client.")
+    seed: int
+    epoch: int
+    step: int
+    batch_size: int
+    shuffle: bool
+    drop_last: bool
+    rank: int
+    world_size: int
+    on_error: str
+    shape: list[int] | None = Field(description="[B, C, H, W]; null where the samples' shapes differ.")
+    dtype: str
+    samples: list[ProvenanceRow]
+
+
+class ParameterDetail(BaseModel):
+    """A parameter of a step."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    kind: str
+
+
+class StepDetail(BaseModel):
+    """A step that recipes may use."""
+
+    model_config = ConfigDict(extra="allow")
+
+    name: str
+    signature: str
+    parameters: list[ParameterDetail]
+    example: str
+
+
+class RecipeDetail(BaseModel):
+    """A recipe, read."""
+
+    model_config = ConfigDict(extra="allow")
+
+    recipe: str = Field(description="The canonical text.")
+    head: str = Field(description="What works on uint8 pixels.")
+    tail: str = Field(description="The end that only rescales numbers.")
+    dtype: str = Field(description="What it yields.")
+    output_shape: list[int | None] = Field(description="[C, H, W]; null where it depends on the image or on chance.")
+
+
+class RecipeList(BaseModel):
+    """Named recipes and allowed steps."""
+
+    recipes: dict[str, RecipeDetail]
+    steps: list[StepDetail]
+
+
+class MemoryReport(BaseModel):
+    """Memory of a device."""
+
+    total_bytes: int | None
+    free_bytes: int | None
+
+
+class DeviceReport(BaseModel):
+    """A device."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str
+    type: str
+    name: str
+    index: int | None
+    uuid: str | None
+    capability: str | None
+    memory: MemoryReport
+    utilization_percent: float | None
+    temperature_celsius: float | None
+
+
+class CudaReport(BaseModel):
+    """What torch says of CUDA."""
+
+    available: bool
+    version: str | None = Field(description="That torch was built with.")
+    driver: str | None
+    device_count: int
+
+
+class DeviceList(BaseModel):
+    """Every device, and which one renders."""
+
+    current: str
+    cuda: CudaReport
+    devices: list[DeviceReport]
+
+
+class DeviceChoice(BaseModel):
+    """The device to render on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device: str = Field(min_length=1, max_length=64, description="A device's id.", examples=["cpu", "cuda:1"])
+
+
+class Health(BaseModel):
+    """How the service is."""
+
+    status: Literal["live", "ready"]

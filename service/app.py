@@ -1,0 +1,110 @@
+"""The application: the one place that builds objects and wires them."""
+
+import logging
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+
+from service.api import batches, datasets, devices, health, loaders, recipes, samples
+from service.api.dependencies import Services
+from service.api.errors import install_error_handlers
+from service.api.metrics import Metrics
+from service.api.middleware import Envelope, HostCheck
+from service.devices.inventory import Inventory
+from service.devices.selection import Selection
+from service.encoding.fingerprint import Fingerprint
+from service.errors import InvalidRecipe, InvalidSettings
+from service.loading.loader import LoaderLimits
+from service.loading.registry import Registry
+from service.recipes.presets import named_recipes, resolve_recipe
+from service.settings import Settings
+from service.sources.catalogue import Catalogue
+from service.web import docs, page
+
+_LOG = logging.getLogger(__name__)
+_ROUTERS = (datasets.router, samples.router, batches.router, recipes.router, loaders.router, devices.router, health.router)
+_ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
+_DESCRIPTION = """Every augmented batch has a URL.
+
+A batch is a pure function of its address: the same link shows the same pixels tomorrow, on another replica, in a browser as PNG and in a training loop."""
+
+
+def create_app(settings: Settings, inventory: Inventory | None = None) -> FastAPI:
+    """Builds the service.
+
+    Args:
+        settings: checked settings.
+        inventory: what devices there are; this machine's own by default.
+
+    Returns:
+        the ASGI application; its lifespan starts and ends workers.
+
+    Raises:
+        StartupError: a path holds no dataset, a recipe in the settings does not parse, ...
+        UnknownDevice: the machine lacks the device in the settings.
+    """
+    services = _build_services(settings, inventory or Inventory())
+    app = FastAPI(
+        title="Batchlens",
+        version=version("batchlens"),
+        description=_DESCRIPTION,
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_name_operation,
+    )
+    app.state.services = services
+    for router in _ROUTERS:
+        app.include_router(router)
+    page.install(app)
+    docs.install(app)
+    install_error_handlers(app)
+    app.add_middleware(HostCheck, allowed=[*settings.allowed_hosts, *({settings.host} - _ANYWHERE)])
+    app.add_middleware(Envelope, metrics=services.metrics)
+    return app
+
+
+def _build_services(settings: Settings, inventory: Inventory) -> Services:
+    named = named_recipes(settings.recipes)
+    _check_split_recipes(settings, named)
+    selection = Selection(inventory, settings.device)
+    limits = LoaderLimits(settings.workers, settings.slab_bytes, settings.queue_length, settings.deadline_seconds)
+    registry = Registry(limits, selection.current.id, inventory.torch_device)
+    return Services(
+        settings=settings,
+        catalogue=Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes),
+        recipes=named,
+        inventory=inventory,
+        selection=selection,
+        registry=registry,
+        fingerprint=Fingerprint.of_this_process(),
+        metrics=Metrics(registry.reports),
+    )
+
+
+def _check_split_recipes(settings: Settings, named: Mapping[str, str]) -> None:
+    for dataset, splits in settings.datasets.items():
+        for name, split in splits.items():
+            try:
+                resolve_recipe(split.recipe or "val", named)
+            except InvalidRecipe as exc:
+                raise InvalidSettings(f"Bad settings: datasets.{dataset}.{name}.recipe: {exc.detail}", **exc.facts) from exc
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    await run_in_threadpool(services.registry.start, services.catalogue.datasets[0])
+    try:
+        yield
+    finally:
+        await run_in_threadpool(services.registry.close)
+        services.inventory.close()
+
+
+def _name_operation(route: APIRoute) -> str:
+    return route.name

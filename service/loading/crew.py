@@ -1,0 +1,176 @@
+"""One generation of workers: a DataLoader over a stream of tasks, the thread that pumps its outcomes, and the thread that watches its processes.
+
+A DataLoader cannot lose a worker and go on: its queues may be locked by the dead. So a crew ends as a whole, within milliseconds of the first death (told by
+the processes' sentinels; the iterator itself takes 5 s), and its loader engages a new one.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import multiprocessing.connection
+import queue
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from service.loading.forkserver import START_METHOD
+from service.loading.slab import SharedMemory
+from service.loading.task import Outcome, Task
+from service.loading.worker import Board, Note, TaskStream
+from service.sources.source import Reader
+
+_LOG = logging.getLogger(__name__)
+_TICK_SECONDS = 0.5
+_GOODBYE_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Workers that ended without being asked to.
+
+    Attributes:
+        blamed: what each of them was rendering.
+        exit_codes: of each, negative for a signal.
+    """
+
+    blamed: tuple[Note, ...]
+    exit_codes: tuple[int | None, ...]
+
+
+class Crew:
+    """Workers that render tasks into a slab.
+
+    Args:
+        name: for thread names and logs.
+        workers: number of processes; 0 renders in the pump thread.
+        memory: the slab that slots lie in.
+        reader: reads the samples.
+        on_outcome: called from the pump thread with every outcome.
+        on_death: called once from the watch thread when a worker died; all others are dead by then.
+        on_tick: called from the watch thread every half second.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        workers: int,
+        memory: SharedMemory,
+        reader: Reader,
+        on_outcome: Callable[[Crew, Outcome], None],
+        on_death: Callable[[Crew, Death], None],
+        on_tick: Callable[[], None],
+    ) -> None:
+        context = multiprocessing.get_context(START_METHOD)
+        self.workers = workers
+        self._tasks: Any = context.Queue() if workers else queue.Queue()
+        self._board = Board(workers)
+        self._on_outcome, self._on_death, self._on_tick = on_outcome, on_death, on_tick
+        self._processes: list[BaseProcess] = []
+        self._is_ending = threading.Event()
+        self._is_started = threading.Event()
+        loader: DataLoader[Outcome] = DataLoader(
+            TaskStream(self._tasks, memory, reader, self._board),
+            batch_size=None,
+            num_workers=workers,
+            collate_fn=_keep,
+            in_order=False,
+            multiprocessing_context=context if workers else None,
+        )
+        self._pump_thread = threading.Thread(target=self._pump, args=(loader,), name=f"pump {name}", daemon=True)
+        self._watch_thread = threading.Thread(target=self._watch, name=f"watch {name}", daemon=True)
+
+    def start(self) -> None:
+        """Starts the processes and threads; returns at once."""
+        self._pump_thread.start()
+        self._watch_thread.start()
+
+    @property
+    def pids(self) -> list[int]:
+        """Process ids of the living workers."""
+        return [process.pid for process in self._processes if process.pid is not None and process.is_alive()]
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every worker has been started and lives."""
+        return self._is_started.is_set() and len(self.pids) == self.workers
+
+    def submit(self, task: Task) -> None:
+        """Puts a task on the workers' queue; one that comes too late for this crew is left to the next."""
+        with suppress(ValueError):  # The queue is closed.
+            self._tasks.put(task)
+
+    def kill_overdue(self, begun_before_seconds: float) -> None:
+        """Kills the workers whose task began before that time (`time.monotonic()`); the watch thread reports the death."""
+        for worker, process in enumerate(self._processes):
+            note = self._board.read(worker)
+            if note.task_id and note.since_seconds < begun_before_seconds:
+                process.kill()
+
+    def kill(self) -> None:
+        """Ends every process now; the watch thread notices and reports the death."""
+        for process in self._processes:
+            process.kill()
+
+    def stop(self) -> None:
+        """Lets running tasks finish, then ends processes and threads; kills what takes longer than two seconds."""
+        self._is_ending.set()
+        for _ in range(max(1, self.workers)):
+            self._tasks.put(None)
+        self._pump_thread.join(_GOODBYE_SECONDS)
+        self._bury()
+        self._watch_thread.join(_GOODBYE_SECONDS)
+
+    def _pump(self, loader: DataLoader[Outcome]) -> None:
+        torch.set_num_threads(1)
+        try:
+            outcomes = iter(loader)
+            self._processes = list(getattr(outcomes, "_workers", ()))  # DataLoader has no public name for its processes.
+            self._is_started.set()
+            for outcome in outcomes:
+                self._on_outcome(self, outcome)
+        except Exception:  # noqa: BLE001  whatever it is, this crew is done
+            if not self._is_ending.is_set():  # Else the DataLoader only noticed, 5 s late, that its workers are gone.
+                _LOG.exception("the DataLoader of %s failed", threading.current_thread().name)
+                self._is_started.set()
+                self.kill()
+
+    def _watch(self) -> None:
+        self._is_started.wait()
+        sentinels = [process.sentinel for process in self._processes]
+        while not self._is_ending.is_set():
+            if sentinels and multiprocessing.connection.wait(sentinels, _TICK_SECONDS):
+                break
+            if not sentinels:
+                self._is_ending.wait(_TICK_SECONDS)
+            self._on_tick()
+        if not self._is_ending.is_set():
+            self._is_ending.set()
+            self._on_death(self, self._post_mortem())
+
+    def _post_mortem(self) -> Death:
+        dead = [(worker, process) for worker, process in enumerate(self._processes) if not process.is_alive()]
+        codes = tuple(process.exitcode for _, process in dead)
+        self._bury()
+        notes = [self._board.read(worker) for worker, _ in dead]
+        return Death(tuple(note for note in notes if note.task_id), codes)
+
+    def _bury(self) -> None:
+        """Kills and reaps every process, so that nothing writes to a slot any more."""
+        self.kill()
+        for process in self._processes:
+            process.join(_GOODBYE_SECONDS)
+        if self.workers:
+            self._tasks.cancel_join_thread()
+            self._tasks.close()
+
+
+def _keep(outcome: Any) -> Any:  # noqa: ANN401  the DataLoader's own signature speaks of lists
+    return outcome

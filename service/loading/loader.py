@@ -1,0 +1,362 @@
+"""The loader of one split: a long-lived DataLoader that renders what is asked, with everything that makes it dependable.
+
+Two requests for one batch share one job. Finished batches stay in their slots until the memory is needed, the least recently used going first. Jobs wait in a
+bounded queue. When a worker dies, a new crew takes over and renders what was under way again: batches are pure functions of their address, so nobody notices.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
+
+from service.errors import BatchTooLarge, DeadlineExceeded, QueueFull, RenderCrashed, ShuttingDown
+from service.loading.crew import Crew, Death
+from service.loading.executor import DeviceExecutor, DeviceOutcome
+from service.loading.job import Delivery, Job, Ticket
+from service.loading.order import Order
+from service.loading.store import Store
+from service.loading.task import Outcome
+from service.sources.source import Reader
+
+_LOG = logging.getLogger(__name__)
+_GUESS_BYTES = 1 << 20
+"""First guess at the size of a sample whose shape is not known beforehand; a batch that needs more is rendered once more, and the guess grows."""
+
+_TASKS_PER_WORKER = 2
+"""One being rendered and one at hand, so that no worker waits for the server."""
+
+_DEATHS_ALLOWED = 2
+"""A job that has ended this many workers fails alone."""
+
+_REMEMBERED = 256
+"""Learned sample sizes and crashed jobs kept in mind."""
+
+_FRUITLESS_DEATHS = 3
+_LONGEST_PAUSE_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoaderLimits:
+    """What a loader may use.
+
+    Attributes:
+        workers: processes; 0 renders in the server.
+        slab_bytes: shared memory for batches.
+        queue_length: jobs that may wait.
+        deadline_seconds: longest time a batch may take.
+    """
+
+    workers: int
+    slab_bytes: int
+    queue_length: int
+    deadline_seconds: float
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a loader has done since it was opened.
+
+    Attributes:
+        served: batches handed out.
+        rendered: batches rendered.
+        images: images in them.
+        reused: requests that shared or found a batch made for another.
+        refused: requests turned away because the queue was full.
+        restarts: times that the workers were replaced.
+    """
+
+    served: int = 0
+    rendered: int = 0
+    images: int = 0
+    reused: int = 0
+    refused: int = 0
+    restarts: int = 0
+
+
+class Loader:
+    """Renders the batches of one split. Thread-safe.
+
+    Args:
+        name: "dataset/split", for logs.
+        reader: reads the samples.
+        limits: what it may use.
+        device_id: where to render.
+        executor: who renders there; None for the workers themselves.
+    """
+
+    def __init__(self, name: str, reader: Reader, limits: LoaderLimits, device_id: str, executor: DeviceExecutor | None) -> None:
+        self._name = name
+        self._reader = reader
+        self._limits = limits
+        self._device_id, self._executor = device_id, executor
+        self._lock = threading.Lock()
+        self._store = Store(limits.slab_bytes)
+        self._counts = Counts()
+        self._waiting: deque[Job] = deque()
+        self._working: dict[int, Job] = {}
+        self._executing: set[Job] = set()
+        self._task_ids = itertools.count(1)
+        self._sample_bytes: OrderedDict[tuple[str, str, str], int] = OrderedDict()
+        self._crashed: OrderedDict[str, RenderCrashed] = OrderedDict()
+        self._fruitless_deaths = 0
+        self._is_closed = False
+        self._crew = self._engage()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all of its workers live."""
+        return self._crew.is_complete
+
+    @asynccontextmanager
+    async def fetch(self, order: Order) -> AsyncIterator[Delivery]:
+        """Renders an order, or finds it rendered; the batch is valid inside the `async with`.
+
+        Raises:
+            BatchlensError: as `submit` says, or what stood in the way of rendering.
+        """
+        ticket = self.submit(order)
+        try:
+            yield await asyncio.wrap_future(ticket.future)
+        finally:
+            self.release(ticket)
+
+    def submit(self, order: Order) -> Ticket:
+        """Claims a batch; `release` must follow.
+
+        Raises:
+            QueueFull: too many jobs wait.
+            RenderCrashed: this batch has ended its workers before.
+            ShuttingDown: the loader is closed.
+        """
+        with self._lock:
+            if self._is_closed:
+                raise ShuttingDown(f"The loader of {self._name} is closing.")
+            if order.key in self._crashed:
+                raise self._crashed[order.key]
+            job = self._store.find((order.key, self._device_id))
+            if job is not None:
+                self._counts.reused += 1
+                self._counts.served += job.batch is not None
+                return job.add_ticket(is_reused=True)
+            job = self._enqueue(order)
+            ticket = job.add_ticket(is_reused=False)
+            self._dispatch()
+            return ticket
+
+    def release(self, ticket: Ticket) -> None:
+        """Ends a claim: the batch's memory may be used again, and work that nobody waits for is dropped."""
+        with self._lock:
+            ticket.job.tickets.remove(ticket)
+            self._settle(ticket.job)
+            self._dispatch()
+
+    def move(self, device_id: str, executor: DeviceExecutor | None) -> None:
+        """Renders elsewhere from now on; what is under way ends where it began."""
+        with self._lock:
+            self._device_id, self._executor = device_id, executor
+            self._store.discard_other_devices(device_id)
+
+    def close(self) -> None:
+        """Finishes what is being rendered, refuses what waits, ends the workers and gives the memory back."""
+        with self._lock:
+            self._is_closed = True
+            for job in self._waiting:
+                self._fail(job, ShuttingDown(f"The loader of {self._name} is closing."))
+            self._waiting.clear()
+        self._crew.stop()
+        with self._lock:
+            for job in self._working.values():
+                self._fail(job, ShuttingDown(f"The loader of {self._name} was closed before this batch was done."))
+            self._working.clear()
+
+    def report(self) -> dict[str, Any]:
+        """Tells state, device, workers, counts and memory, JSON-ready."""
+        with self._lock:
+            slab = self._store.slab
+            return {
+                "state": "closed" if self._is_closed else "ready" if self._crew.is_complete else "starting",
+                "device": self._device_id,
+                "workers": self._limits.workers,
+                "pids": self._crew.pids,
+                **asdict(self._counts),
+                "queued": len(self._waiting),
+                "rendering": len(self._working) + len(self._executing),
+                "slab": {
+                    "size_bytes": self._store.size_bytes,
+                    "used_bytes": slab.used_bytes,
+                    "slots": slab.slots,
+                    "kept": self._store.kept,
+                    "device_bytes": self._store.device_bytes,
+                },
+            }
+
+    def _engage(self) -> Crew:
+        crew = Crew(
+            name=self._name,
+            workers=self._limits.workers,
+            memory=self._store.slab.memory,
+            reader=self._reader,
+            on_outcome=self._take_outcome,
+            on_death=self._take_death,
+            on_tick=self._enforce_deadline,
+        )
+        crew.start()
+        return crew
+
+    def _enqueue(self, order: Order) -> Job:
+        if len(self._waiting) >= self._limits.queue_length:
+            self._counts.refused += 1
+            raise QueueFull(f"{len(self._waiting)} batches of {self._name} wait already, as many as the queue holds.")
+        job = Job(order, self._device_id, self._executor, order.samples())
+        self._store.add(job)
+        self._waiting.append(job)
+        return job
+
+    def _dispatch(self) -> None:
+        """Gives waiting jobs to the workers, as long as those have room and there is memory."""
+        while self._waiting and len(self._working) < _TASKS_PER_WORKER * max(1, self._limits.workers):
+            job = self._waiting[0]
+            size_bytes = self._estimate(job)
+            if size_bytes > self._store.size_bytes:
+                self._waiting.popleft()
+                self._fail(job, self._too_large(job, size_bytes))
+                continue
+            offset = self._store.allocate(size_bytes)
+            if offset is None:
+                return
+            self._waiting.popleft()
+            task = job.make_task(next(self._task_ids), offset, size_bytes)
+            self._working[task.id] = job
+            self._crew.submit(task)
+
+    def _estimate(self, job: Job) -> int:
+        return len(job.samples) * (job.known_sample_bytes or self._sample_bytes.get(job.size_key, _GUESS_BYTES))
+
+    def _too_large(self, job: Job, size_bytes: int) -> BatchTooLarge:
+        return BatchTooLarge(
+            f"{len(job.samples)} samples of this recipe need {size_bytes:,} bytes; a loader has {self._store.size_bytes:,} for batches."
+            " Ask for a smaller batch_size, or raise BATCHLENS_SLAB_BYTES.",
+            needed_bytes=size_bytes,
+            available_bytes=self._store.size_bytes,
+        )
+
+    def _take_outcome(self, crew: Crew, outcome: Outcome) -> None:
+        with self._lock:
+            if crew is not self._crew:
+                return  # A late word of a crew that is gone; the job has been given to the next one.
+            self._fruitless_deaths = 0
+            job = self._working.pop(outcome.task_id, None)
+            if job is None or job.task is None:
+                return
+            job.render_seconds += outcome.seconds
+            if outcome.error is not None:
+                self._fail(job, outcome.error)
+            elif outcome.needed_bytes:
+                self._learn(job, outcome.needed_bytes)
+            elif job.executor is not None:
+                self._executing.add(job)
+                job.executor.submit(job.task, outcome.rows, self._store.slab.memory, partial(self._take_device_outcome, job))
+            else:
+                self._finish(job, outcome)
+            self._dispatch()
+
+    def _take_device_outcome(self, job: Job, outcome: DeviceOutcome) -> None:
+        with self._lock:
+            self._executing.discard(job)
+            job.render_seconds += outcome.seconds
+            if outcome.error is not None:
+                self._fail(job, outcome.error)
+            else:
+                self._finish(job, outcome)
+                self._store.keep_on_device(job)
+            self._dispatch()
+
+    def _learn(self, job: Job, needed_bytes: int) -> None:
+        """Remembers how large a recipe's samples get, and puts the job first in the queue again."""
+        self._store.free_slot(job)
+        self._sample_bytes[job.size_key] = max(self._sample_bytes.get(job.size_key, 0), -(-needed_bytes // len(job.samples)))
+        _trim(self._sample_bytes)
+        self._waiting.appendleft(job)
+
+    def _finish(self, job: Job, result: Outcome | DeviceOutcome) -> None:
+        self._counts.rendered += 1
+        self._counts.images += len(job.samples)
+        self._counts.served += len(job.tickets)
+        job.finish(result, self._store.slab.memory)
+        self._settle(job)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        job.fail(error)
+        self._store.discard(job)
+
+    def _settle(self, job: Job) -> None:
+        """Drops a job that nobody waits for before it is begun, or that was rendered on a device no longer used."""
+        if job.tickets:
+            return
+        if job in self._waiting:
+            self._waiting.remove(job)
+            self._store.discard(job)
+        elif job.batch is not None and job.device_id != self._device_id:
+            self._store.discard(job)
+
+    def _take_death(self, crew: Crew, death: Death) -> None:
+        """Replaces a crew that lost a worker, and gives it the work of the old one."""
+        self._pause()
+        with self._lock:
+            if crew is not self._crew or self._is_closed:
+                return
+            self._counts.restarts += 1
+            _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes))
+            orphans = list(self._working.items())
+            self._working.clear()
+            blamed = {note.task_id: note.position for note in death.blamed}
+            self._crew = self._engage()
+            for task_id, job in reversed(orphans):
+                self._store.free_slot(job)
+                job.deaths += task_id in blamed
+                if task_id in blamed and job.deaths >= _DEATHS_ALLOWED:
+                    self._fail(job, self._crash(job, blamed[task_id]))
+                elif job.tickets:
+                    self._waiting.appendleft(job)
+                else:
+                    self._store.discard(job)
+            self._dispatch()
+
+    def _pause(self) -> None:
+        """Waits longer and longer between crews that die before they have done anything."""
+        self._fruitless_deaths += 1
+        if self._fruitless_deaths > _FRUITLESS_DEATHS:
+            time.sleep(min(_LONGEST_PAUSE_SECONDS, 0.1 * 2 ** (self._fruitless_deaths - _FRUITLESS_DEATHS)))
+
+    def _crash(self, job: Job, position: int) -> RenderCrashed:
+        sample = job.samples[position]
+        error = RenderCrashed(
+            f"Rendering sample {sample.index} ({sample.file.label}) ended its worker process {job.deaths} times.", sample=sample.index, file=sample.file.label
+        )
+        self._crashed[job.order.key] = error
+        _trim(self._crashed)
+        return error
+
+    def _enforce_deadline(self) -> None:
+        """Refuses claims that are older than the deadline, and ends workers that have been at one task for longer."""
+        limit = time.monotonic() - self._limits.deadline_seconds
+        with self._lock:
+            for job in [*self._waiting, *self._working.values(), *self._executing]:
+                for ticket in [each for each in job.tickets if each.since_seconds < limit]:
+                    ticket.refuse(DeadlineExceeded(f"The batch was not done within {self._limits.deadline_seconds:g} seconds."))
+            crew = self._crew
+        crew.kill_overdue(limit)
+
+
+def _trim(memory: OrderedDict[Any, Any]) -> None:
+    while len(memory) > _REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,140 @@
+"""The loaders that are open, one for each split in use, and the device that they render on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import torch
+
+from service.errors import NotFound, NotReady, ShuttingDown, UnknownLoader
+from service.loading.executor import DeviceExecutor
+from service.loading.forkserver import preload
+from service.loading.job import Delivery
+from service.loading.loader import Loader, LoaderLimits
+from service.loading.order import Order
+from service.sources.source import Dataset
+
+Name = tuple[str, str]
+
+
+class Registry:
+    """Opens loaders when they are first needed and keeps them. Thread-safe.
+
+    Args:
+        limits: what each loader may use.
+        device_id: where to render at first.
+        torch_device: turns a device's id into torch's device.
+    """
+
+    def __init__(self, limits: LoaderLimits, device_id: str, torch_device: Callable[[str], torch.device]) -> None:
+        self._limits = limits
+        self._device_id = device_id
+        self._torch_device = torch_device
+        self._lock = threading.Lock()
+        self._loaders: dict[Name, Loader] = {}
+        self._executors: dict[str, DeviceExecutor] = {}
+        self._first: Loader | None = None
+        self._is_ready = False
+        self._is_closed = False
+
+    def start(self, dataset: Dataset) -> None:
+        """Starts the fork server and the first loader, so that the first request finds workers; returns at once."""
+        if self._limits.workers:
+            preload()
+        self._first = self._open(dataset, next(iter(dataset.splits)))
+
+    def check_ready(self) -> None:
+        """Says whether batches can be rendered.
+
+        Raises:
+            NotReady: workers are still starting.
+            ShuttingDown: the registry is closed.
+        """
+        if self._is_closed:
+            raise ShuttingDown("The service is shutting down.")
+        self._is_ready = self._is_ready or (self._first is not None and self._first.is_complete)
+        if not self._is_ready:
+            raise NotReady("The workers are still starting.")
+
+    @asynccontextmanager
+    async def fetch(self, order: Order) -> AsyncIterator[Delivery]:
+        """Renders an order with the loader of its split, which is opened if need be; the batch is valid inside the `async with`.
+
+        Raises:
+            BatchlensError: whatever stands in the way.
+        """
+        async with self._open(order.dataset, order.split.name).fetch(order) as delivery:
+            yield delivery
+
+    def report(self, dataset: str, split: str) -> dict[str, Any]:
+        """Tells the state of a split's loader.
+
+        Raises:
+            UnknownLoader: none is open for it.
+        """
+        loader = self._loaders.get((dataset, split))
+        if loader is None:
+            raise _unknown((dataset, split), self._loaders)
+        return {"dataset": dataset, "split": split, **loader.report()}
+
+    def reports(self) -> list[dict[str, Any]]:
+        """Tells the state of every open loader."""
+        return [{"dataset": dataset, "split": split, **loader.report()} for (dataset, split), loader in list(self._loaders.items())]
+
+    def close_loader(self, dataset: str, split: str) -> None:
+        """Closes a split's loader and gives its memory back; the next request opens a new one.
+
+        Raises:
+            UnknownLoader: none is open for it.
+        """
+        with self._lock:
+            loader = self._loaders.pop((dataset, split), None)
+        if loader is None:
+            raise _unknown((dataset, split), self._loaders)
+        loader.close()
+
+    def move(self, device_id: str) -> None:
+        """Renders on another device from now on; what is under way ends where it began, so no request fails."""
+        with self._lock:
+            self._device_id = device_id
+            executor = self._executor(device_id)
+            for loader in self._loaders.values():
+                loader.move(device_id, executor)
+
+    def close(self) -> None:
+        """Closes every loader, then the executors."""
+        with self._lock:
+            self._is_closed = True
+            loaders, self._loaders = list(self._loaders.values()), {}
+        threads = [threading.Thread(target=loader.close) for loader in loaders]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        for executor in self._executors.values():
+            executor.close()
+
+    def _open(self, dataset: Dataset, split: str) -> Loader:
+        """Gives the loader of a split, a new one if there is none."""
+        name = (dataset.name, split)
+        with self._lock:
+            if self._is_closed:
+                raise ShuttingDown("The service is shutting down.")
+            if name not in self._loaders:
+                self._loaders[name] = Loader("/".join(name), dataset.reader, self._limits, self._device_id, self._executor(self._device_id))
+            return self._loaders[name]
+
+    def _executor(self, device_id: str) -> DeviceExecutor | None:
+        """Gives the thread that renders on a device; None for the CPU, where workers do everything."""
+        if device_id == "cpu":
+            return None
+        if device_id not in self._executors:
+            self._executors[device_id] = DeviceExecutor(self._torch_device(device_id))
+        return self._executors[device_id]
+
+
+def _unknown(name: Name, loaders: Iterable[Name]) -> NotFound:
+    return UnknownLoader.among("/".join(name), ["/".join(each) for each in loaders])

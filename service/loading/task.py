@@ -1,0 +1,85 @@
+"""What travels between the server and its workers. A task carries everything; workers keep nothing but caches."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from service.encoding.batch import Applied
+from service.errors import BatchlensError
+from service.planning.address import DType, OnError
+from service.sources.source import File
+
+Shape = tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One row to render: which sample, with which random key."""
+
+    index: int
+    key: int
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One batch to render into a slot.
+
+    Attributes:
+        id: number of the task, never used twice.
+        kind: "render" applies the recipe; "decode" leaves the decoded pixels, uint8 [H, W, 3], for a device executor.
+        recipe: canonical text.
+        dtype: element type to render; "uint8" stops before the recipe's tail.
+        on_error: what an unreadable image does.
+        samples: the rows.
+        offset: where the slot begins in the slab.
+        size_bytes: how long it is.
+    """
+
+    id: int
+    kind: Literal["render", "decode"]
+    recipe: str
+    dtype: DType
+    on_error: OnError
+    samples: tuple[Sample, ...]
+    offset: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """One row that was rendered.
+
+    Attributes:
+        start: first byte, counted from the slot's beginning.
+        shape: [C, H, W] of the result, [H, W, 3] of decoded pixels.
+        width: of the decoded image in pixels; 0 where it could not be read.
+        height: likewise.
+        applied: what each step did.
+        problem: None, or why the image could not be read.
+    """
+
+    start: int
+    shape: Shape
+    width: int
+    height: int
+    applied: tuple[Applied, ...] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes:
+        task_id: which task.
+        rows: the rendered rows, in order; empty on an error or when the slot was too small.
+        needed_bytes: 0, or how large the slot must be.
+        error: None, or why the whole task failed.
+        seconds: time spent on it.
+    """
+
+    task_id: int
+    rows: tuple[Rendered, ...] = ()
+    needed_bytes: int = 0
+    error: BatchlensError | None = None
+    seconds: float = 0.0

@@ -1,0 +1,222 @@
+"""From the text of a recipe to its syntax: calls joined by `|`, with literals as arguments.
+
+Python's own parser (`ast`) reads the text, and nothing is ever evaluated. A scan with one regular expression comes first: it admits only the characters,
+tokens, lengths and nesting that a recipe needs, so that no text, however hostile, makes the parser work hard, warn or run out of stack.
+"""
+
+import ast
+import keyword
+import re
+from dataclasses import dataclass
+from typing import NoReturn, TypeAlias
+
+from service.errors import InvalidRecipe
+
+MAX_CHARACTERS = 4096
+MAX_STEPS = 32
+MAX_NESTING = 4
+MAX_NUMBER = 1e6
+_MAX_BRACKETS = 2 * MAX_NESTING + 4  # Each container opens two; the innermost call, its lists and a pair to spare make four.
+_MAX_QUOTE = 60
+
+Value: TypeAlias = "bool | int | float | str | tuple[Value, ...] | Call | None"
+
+_SHAPE = "Resize(256) | CenterCrop(224)"
+_TOO_MANY = f"A recipe has at most {MAX_STEPS} steps, nested ones included; here begins one more"
+_SPACE = str.maketrans("\t\r\n", "   ")
+_FOREIGN = re.compile(r"[^\w .,|()\[\]\"'+\-=]", re.ASCII)
+_TOKEN = re.compile(
+    r"""(?P<space>\ +)
+    |   (?P<number>(?:\d(?:_?\d)*(?:\.(?:\d(?:_?\d)*)?)?|\.\d(?:_?\d)*)(?:[eE][+-]?\d+)?)(?![\w.])
+    |   (?P<name>[A-Za-z_]\w*+)(?!["'])
+    |   (?P<string>"[^"]*"|'[^']*')
+    |   (?P<sign>[+-])
+    |   (?P<open>[(\[])
+    |   (?P<close>[)\]])
+    |   (?P<mark>[|,=])
+    """,
+    re.VERBOSE | re.ASCII,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a call.
+
+    Attributes:
+        value: a literal; lists and tuples come as tuples; a list of steps as a tuple of calls.
+        text: as written.
+        position: offset of its first character in the recipe.
+    """
+
+    value: Value
+    text: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One step as written: `Name(arguments)`.
+
+    Attributes:
+        name: of the step; not yet looked up.
+        arguments: by position.
+        keywords: by name, in the order written; names are distinct.
+        text: as written.
+        position: offset of its first character in the recipe.
+    """
+
+    name: str
+    arguments: tuple[Argument, ...]
+    keywords: tuple[tuple[str, Argument], ...]
+    text: str
+    position: int
+
+
+def parse_calls(text: str) -> tuple[Call, ...]:
+    """Reads a recipe's text.
+
+    Args:
+        text: at most 4096 characters, all of them ASCII.
+
+    Returns:
+        the calls between the pipes, at least one.
+
+    Raises:
+        InvalidRecipe: quotes the culprit and says what is allowed; facts `culprit` and `position` (offset in `text`, None where unknown).
+    """
+    if len(text) > MAX_CHARACTERS:
+        refuse(f"A recipe has at most {MAX_CHARACTERS} characters; this one has {len(text)}", text, None)
+    spaced = text.translate(_SPACE)
+    _scan(spaced)
+    indent = len(spaced) - len(spaced.lstrip(" "))
+    try:
+        tree = ast.parse(spaced[indent:], mode="eval")
+    except SyntaxError as exc:
+        position = min(len(text), indent + max(0, (exc.offset or 1) - 1))
+        refuse(f"A recipe reads like {_SHAPE}. This one does not parse ({exc.msg})", text[position:] or text, position)
+    except (ValueError, OverflowError, RecursionError, MemoryError) as exc:
+        refuse(f"A recipe reads like {_SHAPE}. This one does not parse ({type(exc).__name__})", text, None)
+    return _Reader(spaced, indent).calls(tree.body)
+
+
+def refuse(reason: str, culprit: str, position: int | None, **facts: object) -> NoReturn:
+    """Raises InvalidRecipe, quoting the culprit.
+
+    Args:
+        reason: what is wrong and what is allowed; no full stop.
+        culprit: the part of the recipe that is wrong; shortened and made printable here.
+        position: its offset in the recipe, None where unknown.
+        **facts: more for programs.
+    """
+    quoted = shorten(culprit)
+    raise InvalidRecipe(f"{reason}: `{quoted}`." if quoted else f"{reason}.", culprit=quoted, position=position, **facts)
+
+
+def shorten(text: str) -> str:
+    """Makes a text fit to quote: printable, and at most about 60 characters."""
+    cut = text if len(text) <= _MAX_QUOTE else text[: _MAX_QUOTE - 3] + "..."
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
+
+
+def _scan(text: str) -> None:
+    """Refuses everything that is not a short sequence of harmless tokens; tells where."""
+    if not text.strip(" "):
+        refuse(f"The recipe is empty; write for instance {_SHAPE}", "", 0)
+    foreign = _FOREIGN.search(text)
+    if foreign:
+        refuse("Recipes are written with letters, digits, spaces and _ . , | ( ) [ ] \" ' + - =; not with this character", foreign[0], foreign.start())
+    position, depth, pipes, before = 0, 0, 0, ""
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None:
+            _explain(text, position)
+        kind, lexeme = str(match.lastgroup), match[0]
+        depth += (kind == "open") - (kind == "close")
+        pipes += lexeme == "|"
+        if pipes >= MAX_STEPS:
+            refuse(_TOO_MANY, text[position:], position)
+        if depth > _MAX_BRACKETS:
+            refuse(f"Brackets nest at most {_MAX_BRACKETS} deep and steps {MAX_NESTING} deep; here begins one more", text[position:], position)
+        if (before == "sign" and kind not in {"number", "space"}) or (kind == "sign" and before == "number"):
+            refuse("A sign stands before a number, and recipes do no arithmetic", text[max(0, position - 1) :], position)
+        if kind == "name" and keyword.iskeyword(lexeme) and lexeme not in {"True", "False", "None"}:
+            refuse(f"A recipe reads like {_SHAPE}; Python's {lexeme!r} has no place in it", text[position:], position)
+        before = before if kind == "space" else kind
+        position = match.end()
+
+
+def _explain(text: str, position: int) -> NoReturn:
+    rest = text[position:]
+    word = re.match(r"[\w.]+", rest, re.ASCII)
+    if rest[0] in "\"'":
+        refuse("This string does not end" if rest.count(rest[0]) == 1 else "This is no string", rest, position)
+    if rest[0] == ".":
+        before = re.search(r"\w*$", text[:position], re.ASCII)
+        name = before[0] if before else ""
+        refuse("Names stand alone: write Resize(256), not transforms.Resize(256)", name + (word[0] if word else "."), position - len(name))
+    if word and rest[0].isdigit():
+        refuse("Numbers look like 224, 0.5 or 1e-3", word[0], position)
+    refuse('Strings are written "like this", without a prefix', rest, position)
+
+
+class _Reader:
+    """Walks the tree that `ast` made of one recipe."""
+
+    def __init__(self, text: str, indent: int) -> None:
+        self._text = text
+        self._indent = indent
+        self._steps = 0
+
+    def calls(self, node: ast.expr) -> tuple[Call, ...]:
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+            return (*self.calls(node.left), *self.calls(node.right))
+        return (self._call(node, 1),)
+
+    def _call(self, node: ast.expr, level: int) -> Call:
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+            hint = f"Write {node.id}()" if isinstance(node, ast.Name) else f"Steps are calls like those in {_SHAPE}"
+            self._refuse(f"{hint}; this is not a call", node)
+        self._steps += 1
+        if self._steps > MAX_STEPS:
+            self._refuse(_TOO_MANY, node)
+        if level > MAX_NESTING:
+            self._refuse(f"Steps nest at most {MAX_NESTING} deep; this one lies deeper", node)
+        arguments = tuple(self._argument(each, level) for each in node.args)
+        keywords = tuple((str(each.arg), self._argument(each.value, level)) for each in node.keywords)
+        return Call(node.func.id, arguments, keywords, self._slice(node), self._position(node))
+
+    def _argument(self, node: ast.expr, level: int) -> Argument:
+        return Argument(self._value(node, level), self._slice(node), self._position(node))
+
+    def _value(self, node: ast.expr, level: int) -> Value:
+        if isinstance(node, ast.List | ast.Tuple):
+            return tuple(self._value(each, level) for each in node.elts)
+        if isinstance(node, ast.Call):
+            return self._call(node, level + 1)
+        if isinstance(node, ast.Constant) and isinstance(node.value, bool | str | None):
+            return node.value
+        if isinstance(node, ast.Name):
+            self._refuse('Arguments are numbers, "strings", True, False, None, or lists of those; a bare name is none of them', node)
+        return self._number(node)
+
+    def _number(self, node: ast.expr) -> int | float:
+        sign = 1
+        inner = node
+        if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+            sign = -1 if isinstance(node.op, ast.USub) else 1
+            inner = node.operand
+        if not isinstance(inner, ast.Constant) or isinstance(inner.value, bool) or not isinstance(inner.value, int | float):
+            self._refuse('Arguments are numbers, "strings", True, False, None, or lists of those', node)
+        if abs(inner.value) > MAX_NUMBER:  # Also catches 1e999, which reads as infinity.
+            self._refuse(f"Numbers lie between -{MAX_NUMBER:.0f} and {MAX_NUMBER:.0f}", node)
+        return sign * inner.value
+
+    def _slice(self, node: ast.expr) -> str:
+        return self._text[self._position(node) : self._indent + (node.end_col_offset or 0)]
+
+    def _position(self, node: ast.expr) -> int:
+        return self._indent + node.col_offset
+
+    def _refuse(self, reason: str, node: ast.expr) -> NoReturn:
+        refuse(reason, self._slice(node), self._position(node))

@@ -1,0 +1,55 @@
+"""The datasets that are served: found once at start-up, by name."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from service.errors import InvalidDataset, NoDatasetFound, UnknownDataset
+from service.sources.image_folder import ImageFolder
+from service.sources.source import Dataset, Source
+
+SOURCES: Mapping[str, type[Source]] = {"image_folder": ImageFolder}
+"""Every kind of source; tried in this order on each path."""
+
+
+class Catalogue:
+    """Finds and lists datasets.
+
+    Args:
+        paths: what the operator named: datasets, or folders of datasets.
+        max_image_pixels: largest image decoded.
+        max_image_bytes: largest file read.
+
+    Raises:
+        NoDatasetFound: a path is missing or holds no dataset.
+        InvalidDataset: two datasets share a name, or one cannot be listed.
+    """
+
+    def __init__(self, paths: Iterable[Path], max_image_pixels: int, max_image_bytes: int) -> None:
+        self._datasets: dict[str, Dataset] = {}
+        for path in paths:
+            for source in _discover(path):
+                if source.name in self._datasets:
+                    raise InvalidDataset(
+                        f"Two datasets are called {source.name!r}: {self._datasets[source.name].root} and one below {path}. Rename one folder."
+                    )
+                self._datasets[source.name] = source.scan(max_image_pixels, max_image_bytes)
+
+    @property
+    def datasets(self) -> tuple[Dataset, ...]:
+        """All datasets, in the order they were named."""
+        return tuple(self._datasets.values())
+
+    def dataset(self, name: str) -> Dataset:
+        """Gives a dataset as it is listed now; raises UnknownDataset, which lists the known ones."""
+        if name not in self._datasets:
+            raise UnknownDataset.among(name, self._datasets)
+        return self._datasets[name]
+
+
+def _discover(path: Path) -> list[Source]:
+    if not path.is_dir():
+        raise NoDatasetFound(f"{path} is no folder. Name a dataset (split/class/file) or a folder of datasets.")
+    for kind in SOURCES.values():
+        if found := kind.discover(path):
+            return list(found)
+    raise NoDatasetFound(f"{path} holds no dataset: expected images at split/class/file below it or below one of its folders.")

@@ -1,0 +1,102 @@
+"""From an image file to pixels: Pillow, with every limit checked on the header first."""
+
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from service.errors import ImageTooLarge, SampleChanged, SampleError, UnreadableImage
+from service.sources.source import File, Pixels
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
+"""What Pillow may try: the formats behind ImageFolder's extensions, and GIF, which goes by their names now and then."""
+
+_MEDIA_TYPES = {
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".png": "image/png",
+    ".webp": "image/webp",
+    ".bmp": "image/bmp",
+    ".tif": "image/tiff",
+    ".tiff": "image/tiff",
+    ".ppm": "image/x-portable-pixmap",
+    ".pgm": "image/x-portable-graymap",
+}
+
+Image.MAX_IMAGE_PIXELS = None  # `max_pixels` below is checked on every header, and is the stricter limit.
+
+
+def media_type_of(path: str) -> str:
+    """Gives the media type that a file's extension stands for."""
+    return _MEDIA_TYPES.get(os.path.splitext(path)[1].lower(), "application/octet-stream")  # noqa: PTH122
+
+
+class FolderReader:
+    """Reads image files below one folder, as `torchvision.datasets.folder.pil_loader` does: Pillow, `convert("RGB")`, EXIF orientation ignored.
+
+    Args:
+        root: the folder; files whose real path leaves it are refused.
+        max_pixels: largest image decoded, width x height.
+        max_bytes: largest file read.
+    """
+
+    def __init__(self, root: Path, max_pixels: int, max_bytes: int) -> None:
+        self._root = os.path.realpath(root)
+        self._max_pixels = max_pixels
+        self._max_bytes = max_bytes
+
+    def pixels(self, file: File) -> Pixels:
+        """Decodes a sample to uint8 RGB of shape (H, W, 3); see `Reader`."""
+        with self._open(file) as stream:
+            try:
+                with self._header(stream) as image:
+                    return np.array(image.convert("RGB"))
+            except SampleError:
+                raise
+            except Exception as exc:
+                raise UnreadableImage(f"cannot be decoded: {exc or type(exc).__name__}") from exc
+
+    def size(self, file: File) -> tuple[int, int]:
+        """Tells (width, height) in pixels from the header; see `Reader`."""
+        with self._open(file) as stream:
+            try:
+                with self._header(stream) as image:
+                    return image.size
+            except SampleError:
+                raise
+            except Exception as exc:
+                raise UnreadableImage(f"has no readable header: {exc or type(exc).__name__}") from exc
+
+    def original(self, file: File) -> Path:
+        """Gives the path of the unchanged original; see `Reader`."""
+        with self._open(file) as stream:
+            return Path(stream.name)
+
+    def _open(self, file: File) -> BinaryIO:
+        path = os.path.realpath(os.path.join(self._root, file.path))  # noqa: PTH118  a Path costs 10 us a sample
+        if not path.startswith(self._root + os.sep):
+            raise UnreadableImage("leads out of the dataset's folder")
+        try:
+            stream = open(path, "rb")  # noqa: PTH123, SIM115  the caller closes it
+        except OSError as exc:
+            raise UnreadableImage(f"cannot be opened: {exc.strerror or exc}") from exc
+        try:
+            self._check(file, os.fstat(stream.fileno()))
+        except SampleError:
+            stream.close()
+            raise
+        return stream
+
+    def _check(self, file: File, status: os.stat_result) -> None:
+        if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
+            raise SampleChanged("has changed since the dataset was listed, so its version no longer describes it")
+        if status.st_size > self._max_bytes:
+            raise ImageTooLarge(f"has {status.st_size:,} bytes, more than the {self._max_bytes:,} allowed")
+
+    def _header(self, stream: BinaryIO) -> Image.Image:
+        image = Image.open(stream, formats=FORMATS)
+        if image.width * image.height > self._max_pixels:
+            raise ImageTooLarge(f"has {image.width} x {image.height} pixels, more than the {self._max_pixels:,} allowed")
+        return image
