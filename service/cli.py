@@ -6,14 +6,15 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import socket
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.logging import RichHandler
 from rich.progress import Progress
 from rich.table import Table
 
@@ -62,7 +63,6 @@ def serve(
     host: Annotated[str | None, _option("host")] = None,
     port: Annotated[int | None, _option("port")] = None,
     allowed_hosts: Annotated[str | None, _option("allowed_hosts")] = None,
-    token: Annotated[str | None, _option("token")] = None,
     device: Annotated[str | None, _option("device")] = None,
     workers: Annotated[int | None, _option("workers")] = None,
     slab_bytes: Annotated[int | None, _option("slab_bytes")] = None,
@@ -103,7 +103,9 @@ def _serve(settings: Settings) -> None:
     )
     _OUT.print(f"URL     [bold]{_url(listener)}[/]", highlight=False)
     config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS)
-    uvicorn.Server(config).run(sockets=[listener])
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more after a clean end, which should be exit code 0.
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listener])
 
 
 @cli.command()

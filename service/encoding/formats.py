@@ -11,6 +11,7 @@ from service.encoding.png import encode_png
 from service.encoding.provenance import encode_provenance
 from service.encoding.webp import encode_webp
 
+
 @dataclass(frozen=True, slots=True)
 class Presentation:
     """What an encoder needs besides the batch.

@@ -65,7 +65,7 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("ScaleJitter([50, 50], scale_range=[0.9, 1.1])", lambda: v2.ScaleJitter((50, 50), scale_range=(0.9, 1.1))),
     ],
     "RandomZoomOut": [
-        ("RandomZoomOut()", lambda: v2.RandomZoomOut()),
+        ("RandomZoomOut()", v2.RandomZoomOut),
         ("RandomZoomOut(fill=[1.0, 0.5, 0.25], side_range=[1, 2], p=1)", lambda: v2.RandomZoomOut(fill=[1.0, 0.5, 0.25], side_range=(1, 2), p=1)),
     ],
     "Pad": [
@@ -75,11 +75,11 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         *((f'Pad(7, padding_mode="{mode}")', lambda mode=mode: v2.Pad(7, padding_mode=mode)) for mode in ("edge", "reflect", "symmetric")),
     ],
     "RandomHorizontalFlip": [
-        ("RandomHorizontalFlip()", lambda: v2.RandomHorizontalFlip()),
+        ("RandomHorizontalFlip()", v2.RandomHorizontalFlip),
         ("RandomHorizontalFlip(1)", lambda: v2.RandomHorizontalFlip(1)),
         ("RandomHorizontalFlip(p=0)", lambda: v2.RandomHorizontalFlip(0)),
     ],
-    "RandomVerticalFlip": [("RandomVerticalFlip()", lambda: v2.RandomVerticalFlip()), ("RandomVerticalFlip(p=0.9)", lambda: v2.RandomVerticalFlip(0.9))],
+    "RandomVerticalFlip": [("RandomVerticalFlip()", v2.RandomVerticalFlip), ("RandomVerticalFlip(p=0.9)", lambda: v2.RandomVerticalFlip(0.9))],
     "RandomRotation": [
         ("RandomRotation(30)", lambda: v2.RandomRotation(30)),
         (
@@ -100,7 +100,7 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("RandomAffine(0, shear=[1, 20])", lambda: v2.RandomAffine(0, shear=[1, 20])),
     ],
     "RandomPerspective": [
-        ("RandomPerspective()", lambda: v2.RandomPerspective()),
+        ("RandomPerspective()", v2.RandomPerspective),
         ('RandomPerspective(0.9, p=1, interpolation="nearest", fill=[1, 0, 0.5])', lambda: v2.RandomPerspective(0.9, 1, "nearest", [1, 0, 0.5])),
     ],
     "ElasticTransform": [
@@ -111,32 +111,32 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ),
         ("ElasticTransform(sigma=0)", lambda: v2.ElasticTransform(sigma=0)),
     ],
-    "RGB": [("RGB()", lambda: v2.RGB()), ("Grayscale() | RGB()", lambda: v2.Compose([v2.Grayscale(), v2.RGB()]))],
-    "Grayscale": [("Grayscale()", lambda: v2.Grayscale()), ("Grayscale(3)", lambda: v2.Grayscale(3))],
+    "RGB": [("RGB()", v2.RGB), ("Grayscale() | RGB()", lambda: v2.Compose([v2.Grayscale(), v2.RGB()]))],
+    "Grayscale": [("Grayscale()", v2.Grayscale), ("Grayscale(3)", lambda: v2.Grayscale(3))],
     "RandomGrayscale": [
-        ("RandomGrayscale()", lambda: v2.RandomGrayscale()),
+        ("RandomGrayscale()", v2.RandomGrayscale),
         ("RandomGrayscale(0.7)", lambda: v2.RandomGrayscale(0.7)),
         ("Grayscale() | RandomGrayscale(1)", lambda: v2.Compose([v2.Grayscale(), v2.RandomGrayscale(1)])),
     ],
     "ColorJitter": [
-        ("ColorJitter()", lambda: v2.ColorJitter()),
+        ("ColorJitter()", v2.ColorJitter),
         ("ColorJitter(0.4, 0.3, 0.2, 0.1)", lambda: v2.ColorJitter(0.4, 0.3, 0.2, 0.1)),
         ("ColorJitter(brightness=[0.5, 2], hue=[-0.5, 0.1])", lambda: v2.ColorJitter(brightness=[0.5, 2], hue=[-0.5, 0.1])),
         ("Grayscale() | ColorJitter(0.4, 0.4, 0.4, 0.1)", lambda: v2.Compose([v2.Grayscale(), v2.ColorJitter(0.4, 0.4, 0.4, 0.1)])),
     ],
     "RandomPhotometricDistort": [
-        ("RandomPhotometricDistort()", lambda: v2.RandomPhotometricDistort()),
+        ("RandomPhotometricDistort()", v2.RandomPhotometricDistort),
         (
             "RandomPhotometricDistort([0.5, 2], [0.1, 3], [0, 4], [-0.2, 0.2], 1)",
             lambda: v2.RandomPhotometricDistort((0.5, 2), (0.1, 3), (0, 4), (-0.2, 0.2), 1),
         ),
     ],
-    "RandomChannelPermutation": [("RandomChannelPermutation()", lambda: v2.RandomChannelPermutation())],
-    "RandomInvert": [("RandomInvert()", lambda: v2.RandomInvert()), ("RandomInvert(1.0)", lambda: v2.RandomInvert(1.0))],
+    "RandomChannelPermutation": [("RandomChannelPermutation()", v2.RandomChannelPermutation)],
+    "RandomInvert": [("RandomInvert()", v2.RandomInvert), ("RandomInvert(1.0)", lambda: v2.RandomInvert(1.0))],
     "RandomPosterize": [("RandomPosterize(3)", lambda: v2.RandomPosterize(3)), ("RandomPosterize(0, p=1)", lambda: v2.RandomPosterize(0, p=1))],
     "RandomSolarize": [("RandomSolarize(0.5)", lambda: v2.RandomSolarize(0.5)), ("RandomSolarize(1, p=0.9)", lambda: v2.RandomSolarize(1, p=0.9))],
-    "RandomEqualize": [("RandomEqualize()", lambda: v2.RandomEqualize()), ("RandomEqualize(1)", lambda: v2.RandomEqualize(1))],
-    "RandomAutocontrast": [("RandomAutocontrast()", lambda: v2.RandomAutocontrast()), ("RandomAutocontrast(1)", lambda: v2.RandomAutocontrast(1))],
+    "RandomEqualize": [("RandomEqualize()", v2.RandomEqualize), ("RandomEqualize(1)", lambda: v2.RandomEqualize(1))],
+    "RandomAutocontrast": [("RandomAutocontrast()", v2.RandomAutocontrast), ("RandomAutocontrast(1)", lambda: v2.RandomAutocontrast(1))],
     "RandomAdjustSharpness": [
         ("RandomAdjustSharpness(2)", lambda: v2.RandomAdjustSharpness(2)),
         ("RandomAdjustSharpness(0.1, p=1)", lambda: v2.RandomAdjustSharpness(0.1, p=1)),
@@ -147,12 +147,12 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("GaussianBlur(63, sigma=[8, 12])", lambda: v2.GaussianBlur(63, sigma=[8, 12])),
     ],
     "GaussianNoise": [
-        ("GaussianNoise()", lambda: v2.GaussianNoise()),
+        ("GaussianNoise()", v2.GaussianNoise),
         ("GaussianNoise(mean=-0.1, sigma=0.3, clip=False)", lambda: v2.GaussianNoise(-0.1, 0.3, clip=False)),
         ("RandomRotation([90, 90], expand=True) | GaussianNoise()", lambda: v2.Compose([v2.RandomRotation((90, 90), expand=True), v2.GaussianNoise()])),
     ],
     "RandomErasing": [
-        ("RandomErasing()", lambda: v2.RandomErasing()),
+        ("RandomErasing()", v2.RandomErasing),
         ("RandomErasing(1, scale=[0.5, 1], ratio=[0.1, 10])", lambda: v2.RandomErasing(1, scale=(0.5, 1), ratio=(0.1, 10))),
         ("RandomErasing(p=1, value=[1, 0.5, 0])", lambda: v2.RandomErasing(1, value=[1, 0.5, 0])),
     ],
@@ -163,7 +163,7 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("JPEG(50) | GaussianNoise()", lambda: v2.Compose([v2.JPEG(50), v2.GaussianNoise()])),
     ],
     "AutoAugment": [
-        ("AutoAugment()", lambda: v2.AutoAugment()),
+        ("AutoAugment()", v2.AutoAugment),
         (
             'AutoAugment("cifar10", interpolation="bilinear", fill=1)',
             lambda: v2.AutoAugment(AutoAugmentPolicy.CIFAR10, interpolation="bilinear", fill=1),
@@ -171,7 +171,7 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ('AutoAugment(policy="svhn", fill=[0.5, 1, 0])', lambda: v2.AutoAugment(AutoAugmentPolicy.SVHN, fill=[0.5, 1, 0])),
     ],
     "RandAugment": [
-        ("RandAugment()", lambda: v2.RandAugment()),
+        ("RandAugment()", v2.RandAugment),
         (
             'RandAugment(14, magnitude=5, num_magnitude_bins=10, interpolation="bilinear", fill=0.5)',
             lambda: v2.RandAugment(14, 5, 10, "bilinear", 0.5),
@@ -179,11 +179,11 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
         ("RandAugment(0)", lambda: v2.RandAugment(0)),
     ],
     "TrivialAugmentWide": [
-        ("TrivialAugmentWide()", lambda: v2.TrivialAugmentWide()),
+        ("TrivialAugmentWide()", v2.TrivialAugmentWide),
         ("TrivialAugmentWide(7, fill=[1, 0, 0.5])", lambda: v2.TrivialAugmentWide(7, fill=[1, 0, 0.5])),
     ],
     "AugMix": [
-        ("AugMix()", lambda: v2.AugMix()),
+        ("AugMix()", v2.AugMix),
         ("AugMix(10, 4, 3, 0.5, False)", lambda: v2.AugMix(10, 4, 3, 0.5, False)),
         (
             'AugMix(mixture_width=1, chain_depth=1, interpolation="nearest", fill=1)',
@@ -223,17 +223,17 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
             lambda: v2.RandomOrder([v2.CenterCrop(32), v2.RandomCrop(20, pad_if_needed=True)]),
         ),
     ],
-    "Identity": [("Identity()", lambda: v2.Identity())],
-    "ToImage": [("ToImage()", lambda: v2.ToImage()), ("ToImage() | GaussianNoise()", lambda: v2.Compose([v2.ToImage(), v2.GaussianNoise()]))],
-    "PILToTensor": [("PILToTensor()", lambda: v2.PILToTensor())],
-    "ToTensor": [("ToTensor()", lambda: ClassicToTensor()), ("ToTensor() | GaussianNoise()", lambda: v2.Compose([ClassicToTensor(), v2.GaussianNoise()]))],
+    "Identity": [("Identity()", v2.Identity)],
+    "ToImage": [("ToImage()", v2.ToImage), ("ToImage() | GaussianNoise()", lambda: v2.Compose([v2.ToImage(), v2.GaussianNoise()]))],
+    "PILToTensor": [("PILToTensor()", v2.PILToTensor)],
+    "ToTensor": [("ToTensor()", ClassicToTensor), ("ToTensor() | GaussianNoise()", lambda: v2.Compose([ClassicToTensor(), v2.GaussianNoise()]))],
     "ToDtype": [
         (f'ToDtype("{dtype}", scale={scale})', lambda dtype=dtype, scale=scale: v2.ToDtype(getattr(torch, dtype), scale=scale))
         for dtype in ("float32", "float16", "bfloat16")
         for scale in (True, False)
     ],
     "ConvertImageDtype": [
-        ("ConvertImageDtype()", lambda: v2.ConvertImageDtype()),
+        ("ConvertImageDtype()", v2.ConvertImageDtype),
         ('ConvertImageDtype("bfloat16")', lambda: v2.ConvertImageDtype(torch.bfloat16)),
     ],
     "Normalize": [

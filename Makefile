@@ -1,0 +1,37 @@
+# Everything one needs: `make serve` sets up and serves data/, `make test` sets up and passes the tests.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.setup
+SERVE_FLAGS ?=
+
+.PHONY: serve test check format bench clean
+
+serve: $(SETUP)
+	$(BIN)/batchlens serve $(SERVE_FLAGS)
+
+test: $(SETUP)
+	$(BIN)/pytest
+
+check: $(SETUP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(SETUP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(SETUP)
+	$(BIN)/python -m tests.benchmarks
+
+clean:
+	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+
+$(SETUP): pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Batchlens needs Python 3.11 or later; try make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gpu]'
+	touch $(SETUP)

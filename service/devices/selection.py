@@ -1,0 +1,43 @@
+"""Which device renders."""
+
+from service.devices.inventory import Device, Inventory
+
+
+class Selection:
+    """Holds the id of the current device. Thread-safe: the id is one reference, replaced whole.
+
+    Choosing calls no `torch.cuda.set_device`: the current CUDA device belongs to a thread, so the thread that executes on a device sets it.
+
+    Args:
+        inventory: the machine's devices.
+        wanted: `auto` for the first GPU or, without one, the CPU; else a device's id.
+
+    Raises:
+        UnknownDevice: the machine has no such device.
+    """
+
+    def __init__(self, inventory: Inventory, wanted: str = "auto") -> None:
+        self._inventory = inventory
+        if wanted == "auto":
+            wanted = "cuda:0" if inventory.cuda().available else "cpu"
+        self._id = inventory.identify(wanted)
+
+    @property
+    def id(self) -> str:
+        """The current device's id; costs nothing."""
+        return self._id
+
+    @property
+    def current(self) -> Device:
+        """The current device, described as it is now."""
+        return self._inventory.find(self._id)
+
+    def choose(self, id: str) -> Device:  # noqa: A002  the word of the API
+        """Makes a device the current one and describes it.
+
+        Raises:
+            UnknownDevice: the machine has no such device; the current one stays.
+        """
+        device = self._inventory.find(id)
+        self._id = device.id
+        return device
