@@ -78,9 +78,7 @@ def serve(
     """Serves datasets over HTTP until it is told to stop."""
     flags = locals()
     settings = read_settings(**{**flags, "paths": tuple(paths) if paths else None})
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(message)s", datefmt="%X", handlers=[RichHandler(console=_ERR, show_path=False, markup=False)]
-    )
+    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
     if settings.workers:
         from service.loading.forkserver import preload
 

@@ -59,9 +59,9 @@ class Torch(Protocol):
 class Inventory:
     """The machine's devices. Thread-safe; asked per request, since memory and temperature change.
 
-    What touches what: `cuda`, `identify` and `torch_device` count the GPUs, which initialises CUDA in this process. `devices` and `find` also read a GPU's fixed
-    properties from torch, and memory, utilisation and temperature from NVML. None of this makes a CUDA context (hundreds of MB on each GPU). Where NVML cannot
-    tell the free memory, torch could only with a context; so it is asked for the GPUs on which this process works already, and None stands for the others.
+    What touches what: `cuda`, `identify` and `torch_device` count the GPUs, which initialises CUDA in this process. `devices` and `find` also read a GPU's
+    fixed properties from torch, and memory, utilisation and temperature from NVML. None of this makes a CUDA context (hundreds of MB on each GPU). Where NVML
+    cannot tell the free memory, torch could only with a context; so it is asked for the GPUs on which this process works already, and None stands for the rest.
 
     Args:
         torch: torch or a stand-in; None imports it when first asked.
@@ -83,29 +83,29 @@ class Inventory:
         """Describes every device: the CPU, then the GPUs in torch's order."""
         return (self._describe_cpu(), *(self._describe_gpu(index) for index in range(self._count())))
 
-    def find(self, id: str) -> Device:  # noqa: A002  the word of the API
+    def find(self, device: str) -> Device:
         """Describes one device.
 
         Raises:
             UnknownDevice: as `identify`.
         """
-        known = self.identify(id)
+        known = self.identify(device)
         return self._describe_cpu() if known == "cpu" else self._describe_gpu(int(known.removeprefix("cuda:")))
 
-    def identify(self, id: str) -> str:  # noqa: A002
+    def identify(self, device: str) -> str:
         """Gives a device's own id for whatever names it: `cuda` stands for `cuda:0`.
 
         Raises:
             UnknownDevice: the machine has no such device; lists those that it has.
         """
         known = ("cpu", *(f"cuda:{index}" for index in range(self._count())))
-        match = _ID.fullmatch(id)
-        own = None if match is None else "cpu" if id == "cpu" else f"cuda:{match[1] or 0}"
+        match = _ID.fullmatch(device)
+        own = None if match is None else "cpu" if device == "cpu" else f"cuda:{match[1] or 0}"
         if own not in known:
-            raise UnknownDevice.among(id, known)
+            raise UnknownDevice.among(device, known)
         return own
 
-    def torch_device(self, id: str) -> "torch.device":  # noqa: A002
+    def torch_device(self, device: str) -> "torch.device":
         """Gives the device as torch knows it, index included.
 
         Raises:
@@ -113,7 +113,7 @@ class Inventory:
         """
         import torch
 
-        return torch.device(self.identify(id))
+        return torch.device(self.identify(device))
 
     def close(self) -> None:
         """Lets go of NVML; the inventory stays usable without it."""

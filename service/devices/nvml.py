@@ -53,15 +53,18 @@ class Nvml:
         handle = None if library is None else self._find(library, uuid)
         if library is None or handle is None:
             return Report()
-        # A MIG instance has memory of its own, but the thermometer is its GPU's.
-        chip = _ask(library, lambda: library.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(handle)) or handle
-        memory = _ask(library, lambda: library.nvmlDeviceGetMemoryInfo(handle))
-        rates = _ask(library, lambda: library.nvmlDeviceGetUtilizationRates(handle))
+        full_uuid = _text(_ask(library, library.nvmlDeviceGetUUID, handle))
+        chip = handle
+        if full_uuid is not None and full_uuid.startswith("MIG-"):  # an instance has memory of its own, but the thermometer is its GPU's
+            chip = _ask(library, library.nvmlDeviceGetDeviceHandleFromMigDeviceHandle, handle)
+        memory = _ask(library, library.nvmlDeviceGetMemoryInfo, handle)
+        rates = _ask(library, library.nvmlDeviceGetUtilizationRates, handle)
+        temperature = None if chip is None else _ask(library, library.nvmlDeviceGetTemperature, chip, library.NVML_TEMPERATURE_GPU)
         return Report(
-            uuid=_text(_ask(library, lambda: library.nvmlDeviceGetUUID(handle))),
+            uuid=full_uuid,
             memory=None if memory is None else Memory(int(memory.total), int(memory.free)),
             utilization_percent=None if rates is None else int(rates.gpu),
-            temperature_celsius=_ask(library, lambda: int(library.nvmlDeviceGetTemperature(chip, library.NVML_TEMPERATURE_GPU))),
+            temperature_celsius=None if temperature is None else int(temperature),
         )
 
     def close(self) -> None:
@@ -81,11 +84,12 @@ class Nvml:
             return self._started
 
     def _find(self, library: ModuleType, uuid: str) -> object:
-        with self._lock:
-            for prefix in ("GPU-", "MIG-"):
-                if uuid not in self._handles and (handle := _ask(library, lambda name=prefix + uuid: library.nvmlDeviceGetHandleByUUID(name))) is not None:
-                    self._handles[uuid] = handle
-            return self._handles.get(uuid)
+        handle = self._handles.get(uuid)
+        for prefix in ("GPU-", "MIG-"):
+            handle = handle or _ask(library, library.nvmlDeviceGetHandleByUUID, prefix + uuid)
+        if handle is not None:
+            self._handles[uuid] = handle
+        return handle
 
 
 def _start(library: ModuleType | None) -> ModuleType | None:
@@ -100,9 +104,9 @@ def _start(library: ModuleType | None) -> ModuleType | None:
     return library
 
 
-def _ask(library: ModuleType, call: Callable[[], Any]) -> Any:  # noqa: ANN401  the package has no types
+def _ask(library: ModuleType, call: Callable[..., Any], *arguments: object) -> Any:  # noqa: ANN401  the package has no types
     try:
-        return call()
+        return call(*arguments)
     except library.NVMLError:
         return None
 

@@ -32,12 +32,12 @@ class Selection:
         """The current device, described as it is now."""
         return self._inventory.find(self._id)
 
-    def choose(self, id: str) -> Device:  # noqa: A002  the word of the API
+    def choose(self, device: str) -> Device:
         """Makes a device the current one and describes it.
 
         Raises:
             UnknownDevice: the machine has no such device; the current one stays.
         """
-        device = self._inventory.find(id)
-        self._id = device.id
-        return device
+        found = self._inventory.find(device)
+        self._id = found.id
+        return found
