@@ -1,14 +1,18 @@
 """Everything an operator can set, read once at start-up.
 
-Sources, strongest first: command-line flags, environment variables `BATCHLENS_*`, the file `batchlens.toml`, the defaults below.
+Sources, strongest first: command-line flags, environment variables `BATCHLENS_*`, the file `batchlens.toml` (or the one that `BATCHLENS_CONFIG` names),
+the defaults below. An empty variable is as good as none.
 """
 
+import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from service.errors import InvalidSettings
 
@@ -26,10 +30,14 @@ class SplitSettings(BaseModel):
     shuffle: bool | None = Field(default=None, description="Whether the order of an epoch is shuffled.")
 
 
-def default_workers() -> int:
-    """Counts the processors this process may use (affinity and cgroup quota), less one for the server, at least one."""
+def default_workers(root: Path = Path("/")) -> int:
+    """Counts the processors this process may use (affinity and cgroup quota), less one for the server, at least one.
+
+    Args:
+        root: where `sys` is mounted.
+    """
     available = float(len(os.sched_getaffinity(0)))
-    quota = Path("/sys/fs/cgroup/cpu.max")
+    quota = root / "sys/fs/cgroup/cpu.max"
     if quota.is_file():
         limit, period = quota.read_text().split()
         if limit != "max":
@@ -45,9 +53,11 @@ class Settings(BaseSettings):
     )
 
     paths: Annotated[tuple[Path, ...], NoDecode] = Field(
-        default=(Path("data"),), min_length=1, description="Folders to serve: a dataset (split/class/file) or a folder of datasets; separated by ':'."
+        default=(Path("data"),),
+        min_length=1,
+        description="Folders to serve: datasets (split/class/file) or folders of datasets; the variable separates them by ':'.",
     )
-    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=LOOPBACK, description="Host names that requests may carry, separated by ','; '*.lab.example' allows subdomains, '*' any."
@@ -72,7 +82,7 @@ class Settings(BaseSettings):
     @field_validator("paths", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:
-        return tuple(value.split(os.pathsep)) if isinstance(value, str) else value
+        return tuple(each for each in value.split(os.pathsep) if each) if isinstance(value, str) else value
 
     @field_validator("allowed_hosts", mode="before")
     @classmethod
@@ -81,14 +91,21 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
-        if self.batch_size > self.max_batch_size:
-            raise ValueError(f"batch_size {self.batch_size} is above max_batch_size {self.max_batch_size}")
+        sizes = {"batch_size": self.batch_size}
+        for dataset, splits in self.datasets.items():
+            sizes |= {f"datasets.{dataset}.{name}.batch_size": split.batch_size for name, split in splits.items() if split.batch_size is not None}
+        for name, size in sizes.items():
+            if size > self.max_batch_size:
+                raise ValueError(f"{_name(name)}: {size} is above {_name('max_batch_size')}, which is {self.max_batch_size}")
         return self
 
     @property
     def is_loopback(self) -> bool:
         """Whether only this machine can reach the service."""
-        return self.host in LOOPBACK or self.host.startswith("127.")
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:  # a name; one like 127.example.org says nothing about where it leads
+            return self.host.lower() == "localhost"
 
     def for_split(self, dataset: str, split: str) -> SplitSettings:
         """Gives a split's own defaults; empty where none are configured."""
@@ -104,7 +121,7 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Adds the TOML file behind flags and environment; leaves `.env` and secret files out."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, os.environ.get("BATCHLENS_CONFIG", "batchlens.toml"))
+        return init_settings, env_settings, _read_file(settings_cls)
 
 
 def read_settings(**flags: Any) -> Settings:  # noqa: ANN401  values are checked by pydantic
@@ -118,15 +135,36 @@ def read_settings(**flags: Any) -> Settings:  # noqa: ANN401  values are checked
     """
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
-    except (ValidationError, ValueError) as exc:
-        raise InvalidSettings(_explain(exc)) from exc
+    except SettingsError as exc:
+        field = re.search(r'field "(\w+)"', str(exc))
+        raise InvalidSettings(f"Bad settings: {_name(field[1]) if field else exc}: Input should be valid JSON") from exc
+    except ValidationError as exc:
+        raise InvalidSettings("Bad settings: " + "; ".join(_explain(error) for error in exc.errors(include_url=False))) from exc
 
 
-def _explain(exc: Exception) -> str:
-    if not isinstance(exc, ValidationError):
-        return f"The settings cannot be read: {exc}"
-    lines = []
-    for error in exc.errors(include_url=False, include_input=False):
-        where = ".".join(str(part) for part in error["loc"])
-        lines.append(f"{where or 'settings'} (BATCHLENS_{where.replace('.', '__').upper()}): {error['msg']}" if where else error["msg"])
-    return "Bad settings: " + "; ".join(lines)
+def _read_file(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
+    named = os.environ.get("BATCHLENS_CONFIG")
+    path = Path(named or "batchlens.toml").expanduser()
+    if named and not os.access(path, os.R_OK):
+        raise InvalidSettings(f"Bad settings: there is no file {named} that can be read (BATCHLENS_CONFIG).")
+    try:
+        return TomlConfigSettingsSource(settings_cls, path)
+    except (OSError, ValueError) as exc:
+        raise InvalidSettings(f"Bad settings: {path} cannot be read: {exc}") from exc
+
+
+def _explain(error: ErrorDetails) -> str:
+    """Names a bad setting, says what is allowed and quotes the value; never that of the token, nor one whose meaning is unknown."""
+    where, message = error["loc"], error["msg"].removeprefix("Value error, ")
+    if not where:
+        return message
+    if error["type"] == "extra_forbidden":
+        return f"{'.'.join(map(str, where))}: There is no such setting"
+    quoted = "" if where[0] == "token" else f", not {str(error['input'])[:100]!r}"
+    return f"{_name('.'.join(map(str, where)))}: {message}{quoted}"
+
+
+def _name(field: str) -> str:
+    """Names a setting and its variable; a list has one variable for all of its parts."""
+    variable = re.sub(r"\.\d+$", "", field).replace(".", "__").upper()
+    return f"{field} (BATCHLENS_{variable})"

@@ -100,7 +100,7 @@ class Inventory:
         """
         known = ("cpu", *(f"cuda:{index}" for index in range(self._count())))
         match = _ID.fullmatch(device)
-        own = None if match is None else "cpu" if device == "cpu" else f"cuda:{match[1] or 0}"
+        own = device if match is None or device == "cpu" else f"cuda:{match[1] or 0}"
         if own not in known:
             raise UnknownDevice.among(device, known)
         return own

@@ -28,6 +28,11 @@ class Selection:
         return self._id
 
     @property
+    def kind(self) -> str:
+        """The current device's kind, `cpu` or `cuda`; costs nothing."""
+        return self._id.partition(":")[0]
+
+    @property
     def current(self) -> Device:
         """The current device, described as it is now."""
         return self._inventory.find(self._id)

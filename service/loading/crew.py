@@ -127,6 +127,7 @@ class Crew:
         self._pump_thread.join(_GOODBYE_SECONDS)
         self._bury()
         self._watch_thread.join(_GOODBYE_SECONDS)
+        self._on_outcome = self._on_death = self._on_tick = _ignore  # No way back to the loader, so that it is gone with its last user.
 
     def _pump(self, loader: DataLoader[Outcome]) -> None:
         torch.set_num_threads(1)
@@ -170,6 +171,10 @@ class Crew:
         if self.workers:
             self._tasks.cancel_join_thread()
             self._tasks.close()
+
+
+def _ignore(*_: object) -> None:
+    return
 
 
 def _keep(outcome: Any) -> Any:  # noqa: ANN401  the DataLoader's own signature speaks of lists

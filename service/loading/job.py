@@ -95,6 +95,11 @@ class Job:
         return "render" if self.executor is None else "decode"
 
     @property
+    def is_wanted(self) -> bool:
+        """Whether anybody still waits for it: not gone, not refused."""
+        return any(not ticket.future.done() for ticket in self.tickets)
+
+    @property
     def size_key(self) -> tuple[str, str, str]:
         """What the size of a sample depends on."""
         return self.order.address.recipe, self.order.address.dtype, self.kind

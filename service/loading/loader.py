@@ -166,8 +166,10 @@ class Loader:
             self._store.discard_other_devices(device_id)
 
     def close(self) -> None:
-        """Finishes what is being rendered, refuses what waits, ends the workers and gives the memory back."""
+        """Finishes what is being rendered, refuses what waits, ends the workers and gives the memory back. Once is enough; more do no harm."""
         with self._lock:
+            if self._is_closed:
+                return
             self._is_closed = True
             for job in self._waiting:
                 self._fail(job, ShuttingDown(f"The loader of {self._name} is closing."))
@@ -325,7 +327,7 @@ class Loader:
                 job.deaths += task_id in blamed
                 if task_id in blamed and job.deaths >= _DEATHS_ALLOWED:
                     self._fail(job, self._crash(job, blamed[task_id]))
-                elif job.tickets:
+                elif job.is_wanted:
                     self._waiting.appendleft(job)
                 else:
                     self._store.discard(job)
@@ -353,6 +355,9 @@ class Loader:
             for job in [*self._waiting, *self._working.values(), *self._executing]:
                 for ticket in [each for each in job.tickets if each.since_seconds < limit]:
                     ticket.refuse(DeadlineExceeded(f"The batch was not done within {self._limits.deadline_seconds:g} seconds."))
+            for job in [each for each in self._waiting if not each.is_wanted]:
+                self._waiting.remove(job)
+                self._store.discard(job)
             crew = self._crew
         crew.kill_overdue(limit)
 

@@ -69,9 +69,9 @@ def _assign(call: Call, spec: StepSpec) -> dict[str, Argument]:
     given = dict(zip(names, call.arguments, strict=False))
     for name, argument in call.keywords:
         if name not in names:
-            refuse(f"{spec.name} has no argument {name}: write {spec.signature}", f"{name}={argument.text}", argument.position)
+            refuse(f"{spec.name} has no argument {name}: write {spec.signature}", argument.text, argument.position)
         if name in given:
-            refuse(f"{spec.name} got {name} twice: write {spec.signature}", f"{name}={argument.text}", argument.position)
+            refuse(f"{spec.name} got {name} twice: write {spec.signature}", argument.text, argument.position)
         given[name] = argument
     return given
 

@@ -118,13 +118,12 @@ def _yields_one(step: BoundStep, before: ImageType) -> ImageType:
 
 
 def _yields_shuffled(step: BoundStep, before: ImageType) -> ImageType:
-    for each in step.steps:
-        after = each.infer(before)
+    types = [each.infer(before) for each in step.steps]
+    for each, after in zip(step.steps, types, strict=True):
         if not after.has_same_pixels(before):
             each.refuse(f"RandomOrder cannot hold a step that turns {before} into {after}: the order is drawn")
-    sizes = [each.infer(before.sized(None, None)) for each in step.steps]
-    unsized = all((after.height, after.width) == (None, None) for after in sizes)
-    return reduce(ImageType.merged, (each.infer(before) for each in step.steps), before) if unsized else before.sized(None, None)
+    is_kept = all((after.height, after.width) == (before.height, before.width) for after in types)
+    return before if is_kept else before.sized(None, None)
 
 
 def _choice_misfit(step: BoundStep, before: ImageType) -> str | None:  # noqa: ARG001

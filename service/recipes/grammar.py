@@ -45,7 +45,7 @@ class Argument:
 
     Attributes:
         value: a literal; lists and tuples come as tuples; a list of steps as a tuple of calls.
-        text: as written.
+        text: as written, with its name if it has one.
         position: offset of its first character in the recipe.
     """
 
@@ -94,7 +94,7 @@ def parse_calls(text: str) -> tuple[Call, ...]:
         tree = ast.parse(spaced[indent:], mode="eval")
     except SyntaxError as exc:
         position = min(len(text), indent + max(0, (exc.offset or 1) - 1))
-        refuse(f"A recipe reads like {_SHAPE}. This one does not parse ({exc.msg})", text[position:] or text, position)
+        refuse(f"A recipe reads like {_SHAPE}. This one does not parse ({exc.msg})", spaced[position:] or spaced.strip(), position)
     except (ValueError, OverflowError, RecursionError, MemoryError) as exc:
         refuse(f"A recipe reads like {_SHAPE}. This one does not parse ({type(exc).__name__})", text, None)
     return _Reader(spaced, indent).calls(tree.body)
@@ -114,9 +114,9 @@ def refuse(reason: str, culprit: str, position: int | None, **facts: object) -> 
 
 
 def shorten(text: str) -> str:
-    """Makes a text fit to quote: printable, and at most about 60 characters."""
-    cut = text if len(text) <= _MAX_QUOTE else text[: _MAX_QUOTE - 3] + "..."
-    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in cut)
+    """Makes a text fit to quote: printable, and at most 60 characters."""
+    printable = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text[: _MAX_QUOTE + 1])
+    return printable if len(printable) <= _MAX_QUOTE else printable[: _MAX_QUOTE - 3] + "..."
 
 
 def _scan(text: str) -> None:
@@ -126,7 +126,8 @@ def _scan(text: str) -> None:
     foreign = _FOREIGN.search(text)
     if foreign:
         refuse("Recipes are written with letters, digits, spaces and _ . , | ( ) [ ] \" ' + - =; not with this character", foreign[0], foreign.start())
-    position, depth, pipes, before = 0, 0, 0, ""
+    position = depth = pipes = sign = 0
+    before = ""
     while position < len(text):
         match = _TOKEN.match(text, position)
         if match is None:
@@ -138,11 +139,14 @@ def _scan(text: str) -> None:
             refuse(_TOO_MANY, text[position:], position)
         if depth > _MAX_BRACKETS:
             refuse(f"Brackets nest at most {_MAX_BRACKETS} deep and steps {MAX_NESTING} deep; here begins one more", text[position:], position)
-        if (before == "sign" and kind not in {"number", "space"}) or (kind == "sign" and before == "number"):
-            refuse("A sign stands before a number, and recipes do no arithmetic", text[max(0, position - 1) :], position)
+        is_stray = kind == "sign" and before in {"number", "close"}
+        if is_stray or (before == "sign" and kind not in {"number", "space"}):
+            start = position if is_stray else sign
+            refuse("A sign stands before a number, and recipes do no arithmetic", text[start:], start)
         if kind == "name" and keyword.iskeyword(lexeme) and lexeme not in {"True", "False", "None"}:
             refuse(f"A recipe reads like {_SHAPE}; Python's {lexeme!r} has no place in it", text[position:], position)
         before = before if kind == "space" else kind
+        sign = position if kind == "sign" else sign
         position = match.end()
 
 
@@ -182,12 +186,9 @@ class _Reader:
             self._refuse(_TOO_MANY, node)
         if level > MAX_NESTING:
             self._refuse(f"Steps nest at most {MAX_NESTING} deep; this one lies deeper", node)
-        arguments = tuple(self._argument(each, level) for each in node.args)
-        keywords = tuple((str(each.arg), self._argument(each.value, level)) for each in node.keywords)
+        arguments = tuple(Argument(self._value(each, level), self._slice(each), self._position(each)) for each in node.args)
+        keywords = tuple((str(each.arg), Argument(self._value(each.value, level), self._slice(each), self._position(each))) for each in node.keywords)
         return Call(node.func.id, arguments, keywords, self._slice(node), self._position(node))
-
-    def _argument(self, node: ast.expr, level: int) -> Argument:
-        return Argument(self._value(node, level), self._slice(node), self._position(node))
 
     def _value(self, node: ast.expr, level: int) -> Value:
         if isinstance(node, ast.List | ast.Tuple):
@@ -212,10 +213,10 @@ class _Reader:
             self._refuse(f"Numbers lie between -{MAX_NUMBER:.0f} and {MAX_NUMBER:.0f}", node)
         return sign * inner.value
 
-    def _slice(self, node: ast.expr) -> str:
+    def _slice(self, node: ast.expr | ast.keyword) -> str:
         return self._text[self._position(node) : self._indent + (node.end_col_offset or 0)]
 
-    def _position(self, node: ast.expr) -> int:
+    def _position(self, node: ast.expr | ast.keyword) -> int:
         return self._indent + node.col_offset
 
     def _refuse(self, reason: str, node: ast.expr) -> NoReturn:

@@ -20,7 +20,6 @@ SIDE = Integer(1, MAX_SIDE)
 SIZE = Square(SIDE)
 FILL = optional(Number(-255, 255), Several(Number(-255, 255), (1, 3), of="a list of one number or one for each channel"))
 RATIO = Several(Number(0.01, 100), (2,), rising=True)
-RESIZE_INTERPOLATION = Choice("nearest", "nearest-exact", "bilinear", "bicubic")
 WARP_INTERPOLATION = Choice("nearest", "bilinear")
 
 _LARGEST_TOLD = 16

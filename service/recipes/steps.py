@@ -6,11 +6,12 @@ from service.recipes.auto import AUTO
 from service.recipes.color import COLOR
 from service.recipes.container import CONTAINERS
 from service.recipes.degradation import DEGRADATION
-from service.recipes.geometry import GEOMETRY
+from service.recipes.framing import FRAMING
 from service.recipes.step import StepSpec
 from service.recipes.tail import TAIL
+from service.recipes.warp import WARPS
 
-STEPS: dict[str, StepSpec] = {spec.name: spec for spec in (*GEOMETRY, *COLOR, *DEGRADATION, *AUTO, *CONTAINERS, *TAIL)}
+STEPS: dict[str, StepSpec] = {spec.name: spec for spec in (*FRAMING, *WARPS, *COLOR, *DEGRADATION, *AUTO, *CONTAINERS, *TAIL)}
 """By name, in the order in which pages list them."""
 
 

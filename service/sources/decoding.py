@@ -1,11 +1,12 @@
 """From an image file to pixels: Pillow, with every limit checked on the header first."""
 
 import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, UnreadableImage
 from service.sources.source import File, Pixels
@@ -56,7 +57,7 @@ class FolderReader:
             except SampleError:
                 raise
             except Exception as exc:
-                raise UnreadableImage(f"cannot be decoded: {exc or type(exc).__name__}") from exc
+                raise UnreadableImage(f"cannot be decoded: {_reason(exc)}") from exc
 
     def size(self, file: File) -> tuple[int, int]:
         """Tells (width, height) in pixels from the header; see `Reader`."""
@@ -67,7 +68,7 @@ class FolderReader:
             except SampleError:
                 raise
             except Exception as exc:
-                raise UnreadableImage(f"has no readable header: {exc or type(exc).__name__}") from exc
+                raise UnreadableImage(f"has no readable header: {_reason(exc)}") from exc
 
     def original(self, file: File) -> Path:
         """Gives the path of the unchanged original; see `Reader`."""
@@ -75,13 +76,15 @@ class FolderReader:
             return Path(stream.name)
 
     def _open(self, file: File) -> BinaryIO:
-        path = os.path.realpath(os.path.join(self._root, file.path))  # noqa: PTH118  a Path costs 10 us a sample
-        if not path.startswith(self._root + os.sep):
-            raise UnreadableImage("leads out of the dataset's folder")
         try:
-            stream = open(path, "rb")  # noqa: PTH123, SIM115  the caller closes it
+            path = os.path.realpath(os.path.join(self._root, file.path))  # noqa: PTH118  a Path costs 10 us a sample
+            if not path.startswith(self._root.rstrip(os.sep) + os.sep):
+                raise UnreadableImage("leads out of the dataset's folder")
+            stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  the caller closes it
         except OSError as exc:
             raise UnreadableImage(f"cannot be opened: {exc.strerror or exc}") from exc
+        except ValueError as exc:  # a NUL in the path
+            raise UnreadableImage(f"cannot be opened: {exc}") from exc
         try:
             self._check(file, os.fstat(stream.fileno()))
         except SampleError:
@@ -90,6 +93,8 @@ class FolderReader:
         return stream
 
     def _check(self, file: File, status: os.stat_result) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            raise UnreadableImage("is no regular file")
         if (status.st_size, status.st_mtime_ns) != (file.size_bytes, file.mtime_ns):
             raise SampleChanged("has changed since the dataset was listed, so its version no longer describes it")
         if status.st_size > self._max_bytes:
@@ -100,3 +105,15 @@ class FolderReader:
         if image.width * image.height > self._max_pixels:
             raise ImageTooLarge(f"has {image.width} x {image.height} pixels, more than the {self._max_pixels:,} allowed")
         return image
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    """Opens without waiting: a named pipe without a writer would hold up the reader for ever."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _reason(exc: Exception) -> str:
+    """Gives Pillow's reason, without the path on this machine that one of its messages quotes."""
+    if isinstance(exc, UnidentifiedImageError):
+        return f"it is none of {', '.join(FORMATS)}, or its header is damaged"
+    return str(exc) or type(exc).__name__

@@ -1,9 +1,14 @@
 """Image folders, `split/class/file`, with the meaning of `torchvision.datasets.ImageFolder` for each split.
 
-Same extensions, same order of classes and files (sorted folder by folder, links followed). Two differences, both so that labels are right: the classes are
-the union over the splits, so that one that a split lacks does not shift the numbers of the others; and hidden folders (`.ipynb_checkpoints`) are no classes.
+Same extensions, same order of classes and files (sorted folder by folder, links followed). The differences:
+
+- classes are the union over the splits, so that one that a split lacks does not shift the numbers of the others;
+- hidden folders (`.ipynb_checkpoints`) and those that systems leave behind (`lost+found`, `__MACOSX`) are neither splits nor classes;
+- a link that leads out of the dataset's folder is refused and counted, one that leads back to where it stands is passed over;
+- a folder that cannot be read is an error, not an empty one.
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,10 +17,13 @@ from typing import Self
 
 from service.errors import InvalidDataset
 from service.sources.decoding import FolderReader
-from service.sources.source import Dataset, File, Split, fingerprint
+from service.sources.source import Dataset, File, Split, fingerprint, printable
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """As `torchvision.datasets.folder.IMG_EXTENSIONS`."""
+
+_LEFT_BEHIND = ("lost+found", "__MACOSX")
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,34 +38,34 @@ class ImageFolder:
 
     @classmethod
     def discover(cls, path: Path) -> list[Self]:
-        """Finds dataset folders: the path itself if it is one, else those of its children that are."""
-        if _is_dataset(path):
+        """Finds dataset folders: the path itself if it is one, else those of its children that are.
+
+        Raises:
+            InvalidDataset: the path cannot be listed.
+        """
+        children = {child: _peek(child) for child in _folders(path)}
+        if any(_has_image(folder) for folders in children.values() for folder in folders):
             return [cls(path)]
-        return [cls(child) for child in _folders(path) if _is_dataset(child)]
+        return [cls(child) for child, splits in children.items() if any(_has_image(folder) for split in splits for folder in _peek(split))]
 
     @property
     def name(self) -> str:
         """The folder's own name; a link's own, not that of what it points to."""
-        return self.path.absolute().name or self.path.resolve().name
+        own = self.path.absolute().name
+        return own if own not in {"", ".."} else self.path.resolve().name or "root"
 
     def scan(self, max_image_pixels: int, max_image_bytes: int) -> Dataset:
         """Lists every split; see `Source`."""
-        folders = _folders(self.path)
-        classes = tuple(sorted({child.name for folder in folders for child in _folders(folder)}))
-        root = os.path.realpath(self.path)
-        splits, refused = {}, 0
-        for folder in folders:
-            files: list[tuple[File, int]] = []
-            for label, class_name in enumerate(classes):
-                for file in _walk(folder / class_name, self.path, root):
-                    if file is None:
-                        refused += 1
-                    else:
-                        files.append((file, label))
-            if files:
-                splits[folder.name] = Split.of(folder.name, files)
-        if not splits:
-            raise InvalidDataset(f"{self.path} holds no image that can be served: expected split/class/file with one of {', '.join(EXTENSIONS)}.")
+        tree = _Tree(self.path)
+        found = {split: {name: tree.files(f"{split}/{name}") for name in tree.folders(split)} for split in tree.folders()}
+        found = {split: classes for split, classes in found.items() if any(classes.values())}
+        if not found:
+            links = f" {tree.refused} of its links lead out of it and are refused: serve what they point to." if tree.refused else ""
+            raise InvalidDataset(f"{self.path} holds no image that can be served: expected split/class/file with one of {', '.join(EXTENSIONS)}.{links}")
+        classes = tuple(sorted({name for each in found.values() for name in each}))
+        _check_names(self.path, [self.name, *found, *classes])
+        labels = {name: label for label, name in enumerate(classes)}
+        splits = {split: Split.of(split, [(file, labels[name]) for name, files in each.items() for file in files]) for split, each in found.items()}
         return Dataset(
             name=self.name,
             source="image_folder",
@@ -65,50 +73,115 @@ class ImageFolder:
             classes=classes,
             splits=splits,
             reader=FolderReader(self.path, max_image_pixels, max_image_bytes),
-            refused=refused,
+            refused=tree.refused,
             version=fingerprint(classes, splits),
         )
 
 
+class _Tree:
+    """A dataset's folder while it is walked. Places are paths below it with forward slashes; `refused` counts the links that lead out of it."""
+
+    def __init__(self, path: Path) -> None:
+        self._root = os.path.realpath(path)
+        self.refused = 0
+
+    def folders(self, place: str = "") -> list[str]:
+        """Names the folders at a place that may be splits or classes, sorted."""
+        trail = (os.path.realpath(self._path(place)),)
+        return sorted(each.name for each in self._entries(place) if not _is_passed_over(each.name) and _is_dir(each) and self._may_enter(each, trail))
+
+    def files(self, place: str) -> list[File]:
+        """Lists the images at and below a place in ImageFolder's order: by the folder's whole path, then by name."""
+        found: list[tuple[str, list[File]]] = []
+        waiting: list[tuple[str, tuple[str, ...]]] = [(place, (os.path.realpath(self._path(place)),))]
+        while waiting:
+            where, trail = waiting.pop()
+            images = []
+            for entry in self._entries(where):
+                if _is_dir(entry):
+                    if self._may_enter(entry, trail):
+                        waiting.append((f"{where}/{entry.name}", (*trail, os.path.realpath(entry.path))))
+                elif entry.name.lower().endswith(EXTENSIONS) and self._may_list(entry):
+                    images.append(entry)
+            found.append((where, [_look(f"{where}/{entry.name}", entry) for entry in sorted(images, key=lambda each: each.name)]))
+        return [file for _, files in sorted(found, key=lambda each: each[0]) for file in files]
+
+    def _entries(self, place: str) -> Iterator[os.DirEntry[str]]:
+        return _list(self._path(place))
+
+    def _path(self, place: str) -> str:
+        return os.path.join(self._root, place)  # noqa: PTH118  a million files are listed
+
+    def _may_enter(self, entry: os.DirEntry[str], trail: tuple[str, ...]) -> bool:
+        """Says whether a folder is inside the root and none of those above it; `trail` holds the real paths of the folders on the way to it."""
+        if not entry.is_symlink():
+            return True
+        real = os.path.realpath(entry.path)
+        return self._is_inside(real) and not any(_is_below(each, real) for each in trail)
+
+    def _may_list(self, entry: os.DirEntry[str]) -> bool:
+        return not entry.is_symlink() or self._is_inside(os.path.realpath(entry.path))
+
+    def _is_inside(self, real: str) -> bool:
+        is_inside = _is_below(real, self._root)
+        self.refused += not is_inside
+        return is_inside
+
+
 def _folders(path: Path) -> list[Path]:
+    return sorted(path / each.name for each in _list(str(path)) if not _is_passed_over(each.name) and _is_dir(each))
+
+
+def _peek(path: Path) -> list[Path]:
+    """As `_folders`, for a look around: what cannot be read holds nothing, and the log says so."""
     try:
-        return sorted(child for child in path.iterdir() if not child.name.startswith(".") and child.is_dir())
-    except OSError as exc:
-        raise InvalidDataset(f"{path} cannot be listed: {exc.strerror or exc}") from exc
-
-
-def _is_dataset(path: Path) -> bool:
-    return any(_has_image(class_folder) for split in _folders(path) for class_folder in _folders(split))
+        return _folders(path)
+    except InvalidDataset as exc:
+        _LOG.warning("Passed over: %s", exc.detail)
+        return []
 
 
 def _has_image(folder: Path) -> bool:
-    with os.scandir(folder) as entries:
-        return any(entry.name.lower().endswith(EXTENSIONS) for entry in entries)
-
-
-def _walk(folder: Path, base: Path, root: str) -> Iterator[File | None]:
-    """Yields a class's images in ImageFolder's order; None for one whose real path leaves the root."""
-    found = []
-    for where, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [each for each in folders if not _is_loop(where, each)]
-        found.append((where, names))
-    for where, names in sorted(found):
-        for name in sorted(names):
-            if name.lower().endswith(EXTENSIONS):
-                yield _look(f"{where}/{name}", base, root)
-
-
-def _is_loop(where: str, name: str) -> bool:
-    path = f"{where}/{name}"
-    return os.path.islink(path) and f"{os.path.realpath(where)}/".startswith(f"{os.path.realpath(path)}/")  # noqa: PTH114
-
-
-def _look(path: str, base: Path, root: str) -> File | None:
-    if not os.path.realpath(path).startswith(root + os.sep):
-        return None
-    relative = path[len(str(base)) + 1 :]
     try:
-        status = os.stat(path)  # noqa: PTH116  a million files are looked at
+        return any(entry.name.lower().endswith(EXTENSIONS) and not _is_dir(entry) for entry in _list(str(folder)))
+    except InvalidDataset as exc:
+        _LOG.warning("Passed over: %s", exc.detail)
+        return False
+
+
+def _list(path: str) -> Iterator[os.DirEntry[str]]:
+    try:
+        with os.scandir(path) as entries:
+            yield from entries
+    except OSError as exc:
+        raise InvalidDataset(f"{printable(path)} cannot be listed: {exc.strerror or exc}.") from exc
+
+
+def _is_passed_over(name: str) -> bool:
+    return name.startswith(".") or name in _LEFT_BEHIND
+
+
+def _is_dir(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _is_below(path: str, folder: str) -> bool:
+    """Says whether a real path is a folder or lies in it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _look(place: str, entry: os.DirEntry[str]) -> File:
+    try:
+        status = entry.stat()
     except OSError:
-        return File(relative, -1, 0)  # It stays in the listing and says what is wrong when it is asked for.
-    return File(relative, status.st_size, status.st_mtime_ns)
+        return File(place, -1, 0)  # It stays in the listing and says what is wrong when it is asked for.
+    return File(place, status.st_size, status.st_mtime_ns)
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    for name in names:
+        if printable(name) != name:
+            raise InvalidDataset(f"{printable(str(path))}: the name {printable(name)!r} is not UTF-8, so no URL can carry it. Rename that folder.")

@@ -31,7 +31,7 @@ class File:
     @property
     def label(self) -> str:
         """The path, safe to print: undecodable bytes become U+FFFD."""
-        return self.path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+        return printable(self.path)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -118,7 +118,7 @@ class Dataset:
         classes: class names in label order.
         splits: by name, in order.
         reader: reads its samples.
-        refused: files passed over because their real path leaves the root.
+        refused: links passed over because they lead out of the root.
         version: fingerprint of all the above.
     """
 
@@ -171,6 +171,11 @@ class Source(Protocol):
         ...
 
 
+def printable(path: str) -> str:
+    """Makes a path safe to print and to encode: its undecodable bytes become U+FFFD."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
 def fingerprint(classes: Sequence[str], splits: Mapping[str, Split]) -> str:
     """Hashes a listing: class list, and path, size and modification time of every file.
 
@@ -178,8 +183,7 @@ def fingerprint(classes: Sequence[str], splits: Mapping[str, Split]) -> str:
         16 hexadecimal digits.
     """
     digest = blake2b(digest_size=8)
-    for text in ("\0".join(classes), "\0".join(splits)):
-        digest.update(text.encode("utf-8", "surrogateescape") + b"\n")
+    digest.update(repr((tuple(classes), [(name, len(split)) for name, split in splits.items()])).encode())
     for split in splits.values():
         for column in (split.labels, split.sizes_bytes, split.mtimes_ns, split.ends):
             digest.update(np.ascontiguousarray(column).tobytes())

@@ -1,7 +1,7 @@
 """What every step of the table promises: torchvision's own bytes, for torchvision's own draws, and the types and sizes that the table claims."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,14 @@ pytestmark = pytest.mark.filterwarnings("ignore:The image decoding and encoding 
 
 KEYS = (0, 1, 0x1_0000_0007, 2**64 - 1)
 SIZES = ((61, 47), (40, 96), (64, 64))
+
+
+class ClassicToTensor(torch.nn.Module):
+    """`torchvision.transforms.functional.to_tensor`, which takes images, on their tensors."""
+
+    def forward(self, image: Tensor) -> Tensor:
+        return classic.to_tensor(np.ascontiguousarray(image.permute(1, 2, 0).numpy())) if image.dtype == torch.uint8 else image
+
 
 CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
     "Resize": [
@@ -144,7 +152,7 @@ CASES: dict[str, list[tuple[str, Callable[[], Any]]]] = {
     "GaussianBlur": [
         ("GaussianBlur(5)", lambda: v2.GaussianBlur(5)),
         ("GaussianBlur([3, 9], sigma=1.5)", lambda: v2.GaussianBlur([3, 9], sigma=1.5)),
-        ("GaussianBlur(63, sigma=[8, 12])", lambda: v2.GaussianBlur(63, sigma=[8, 12])),
+        ("GaussianBlur(35, sigma=[8, 12])", lambda: v2.GaussianBlur(35, sigma=[8, 12])),
     ],
     "GaussianNoise": [
         ("GaussianNoise()", v2.GaussianNoise),
@@ -248,13 +256,6 @@ ALL_CASES = [pytest.param(name, text, make, id=text) for name, cases in CASES.it
 EVERY_CASE = pytest.mark.parametrize(("name", "text", "make"), ALL_CASES)
 
 
-class ClassicToTensor(torch.nn.Module):
-    """`torchvision.transforms.functional.to_tensor`, which takes images, on their tensors."""
-
-    def forward(self, image: Tensor) -> Tensor:
-        return classic.to_tensor(np.ascontiguousarray(image.permute(1, 2, 0).numpy())) if image.dtype == torch.uint8 else image
-
-
 def make_photo(height: int, width: int, seed: int = 7) -> Image.Image:
     """A picture with gradients, an edge, some texture and some noise."""
     y, x = np.mgrid[0:height, 0:width]
@@ -265,6 +266,15 @@ def make_photo(height: int, width: int, seed: int = 7) -> Image.Image:
 
 
 PHOTOS = [v2.functional.pil_to_tensor(make_photo(*size)) for size in SIZES]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Renders as the workers do; small images gain nothing from more threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def convert(image: Tensor, dtype: str) -> Tensor:
@@ -299,7 +309,7 @@ def test_same_bytes_as_torchvision(name: str, text: str, make: Callable[[], Any]
     except InvalidRecipe:
         assert dtype not in STEPS[name].accepts  # Refused for its dtype, which the next test justifies.
         return
-    for photo in PHOTOS:
+    for photo in PHOTOS if dtype in {"uint8", "float32"} else PHOTOS[:1]:
         for key in KEYS:
             result, told = recipe.apply(photo, key)
             wanted = expected(make, convert(photo, dtype), key)
@@ -333,19 +343,18 @@ def test_same_bytes_in_the_middle_of_a_recipe(name: str, text: str, make: Callab
 
 
 @EVERY_CASE
-@pytest.mark.parametrize("is_sized", [True, False], ids=["sized", "unsized"])
-def test_type_claims_hold(name: str, text: str, make: Callable[[], Any], is_sized: bool):
+def test_type_claims_hold(name: str, text: str, make: Callable[[], Any]):
     for dtype in STEPS[name].accepts:
         for photo in PHOTOS:
             image = convert(photo, dtype)
-            known = ImageType(dtype).sized(*image.shape[-2:]) if is_sized else ImageType(dtype)
-            claimed = infer(text, known)
-            for key in KEYS:
+            claims = [infer(text, ImageType(dtype)), infer(text, ImageType(dtype).sized(*image.shape[-2:]))]
+            for key in KEYS[:2]:
                 result = expected(make, image, key)
-                assert result.dtype == getattr(torch, claimed.dtype)
-                assert result.shape[0] == claimed.channels
-                assert claimed.height in {None, result.shape[1]}
-                assert claimed.width in {None, result.shape[2]}
+                for claimed in claims:
+                    assert result.dtype == getattr(torch, claimed.dtype)
+                    assert result.shape[0] == claimed.channels
+                    assert claimed.height in {None, result.shape[1]}
+                    assert claimed.width in {None, result.shape[2]}
 
 
 SIZED = ("CenterCrop", "Pad", "RandomCrop", "RandomResizedCrop", "Resize", "ColorJitter", "RandomApply", "RandomChoice", "RandomOrder")
@@ -366,7 +375,7 @@ def test_area_rules_never_underestimate(name: str, text: str, make: Callable[[],
         assert spec.name not in {"Resize", "Pad", "RandomZoomOut", "RandomShortestSize", "RandomResize", "ScaleJitter", "CenterCrop", "RandomCrop"}
         return
     for photo in PHOTOS:
-        for key in range(10):
+        for key in KEYS:
             torch.manual_seed(key)
             transform = steps[-1].transform()
             params = transform.make_params([photo])

@@ -1,6 +1,6 @@
 """Pictures for the tests of recipes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -26,3 +26,12 @@ def make_photo() -> Callable[..., Tensor]:
 def photo(make_photo: Callable[..., Tensor]) -> Tensor:
     """One such picture of 61 x 47."""
     return make_photo()
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """Renders as the workers do; small images gain nothing from more threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -1,0 +1,68 @@
+"""Readers that misbehave on purpose. They live in a module of their own because worker processes import them."""
+
+import os
+import signal
+import time
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from service.errors import UnreadableImage
+from service.sources.source import File, Pixels
+
+
+@dataclass(frozen=True)
+class PatternReader:
+    """Makes an image out of each file's path: no disk, every image different, sizes vary."""
+
+    def pixels(self, file: File) -> Pixels:
+        seed = zlib.crc32(file.path.encode())
+        noise = np.random.default_rng(seed)
+        height, width = noise.integers(40, 90, 2)
+        return noise.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+    def size(self, file: File) -> tuple[int, int]:
+        height, width, _ = self.pixels(file).shape
+        return width, height
+
+    def original(self, file: File) -> Path:
+        raise UnreadableImage("has no file")
+
+
+@dataclass(frozen=True)
+class UnreadableReader(PatternReader):
+    """Cannot read one file."""
+
+    bad: str
+
+    def pixels(self, file: File) -> Pixels:
+        if file.path == self.bad:
+            raise UnreadableImage("cannot be decoded: on purpose")
+        return super().pixels(file)
+
+
+@dataclass(frozen=True)
+class DeadlyReader(PatternReader):
+    """Ends its process when it reads one file."""
+
+    bad: str
+
+    def pixels(self, file: File) -> Pixels:
+        if file.path == self.bad:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().pixels(file)
+
+
+@dataclass(frozen=True)
+class GatedReader(PatternReader):
+    """Reads a file only while the gate, a file on disk, exists; notes each start beside it."""
+
+    gate: Path
+
+    def pixels(self, file: File) -> Pixels:
+        self.gate.with_name("started").touch()
+        while not self.gate.exists():
+            time.sleep(0.005)
+        return super().pixels(file)

@@ -1,0 +1,240 @@
+"""What a loader promises besides bytes: sharing, bounds, blame, and leaving nothing behind."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from service.errors import BatchTooLarge, DeadlineExceeded, QueueFull, RenderCrashed, ShuttingDown, StepFailed, UnreadableImage
+from service.loading.loader import Loader
+from tests.loading.conftest import DATASET, OpenLoader, digest, make_dataset, order, position_of, take
+from tests.loading.readers import DeadlyReader, GatedReader, PatternReader, UnreadableReader
+
+FILE_5 = DATASET.splits["train"].file(5).path
+
+
+def wait_until(is_true: Callable[[], bool], seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, "it did not come about in time"
+        time.sleep(0.005)
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    return tmp_path / "gate"
+
+
+def hold(open_loader: OpenLoader, gate: Path, **limits: object) -> Loader:
+    """Opens a loader whose one worker is busy until the gate opens."""
+    loader = open_loader(GatedReader(gate), **{"workers": 1, **limits})
+    loader.submit(order(7, epoch=99))
+    wait_until(gate.with_name("started").exists)
+    return loader
+
+
+def test_two_requests_for_one_batch_share_one_rendering(open_loader: OpenLoader, gate: Path) -> None:
+    loader = hold(open_loader, gate)
+    first, second = loader.submit(order(1)), loader.submit(order(1))
+    gate.touch()
+    assert digest(first.future.result(60)) == digest(second.future.result(60))
+    assert (first.is_reused, second.is_reused) == (False, True)
+    report = loader.report()
+    assert (report["rendered"], report["reused"], report["served"]) == (2, 1, 3)
+
+
+def test_a_full_queue_refuses_and_what_was_accepted_is_answered(open_loader: OpenLoader, gate: Path) -> None:
+    loader = hold(open_loader, gate, queue_length=2)
+    accepted = [loader.submit(order(step)) for step in range(3)]  # one at hand for the worker, two in the queue
+    with pytest.raises(QueueFull, match="2 batches of patterns/train wait already"):
+        loader.submit(order(3))
+    assert loader.report()["refused"] == 1
+    gate.touch()
+    assert len({digest(ticket.future.result(60)) for ticket in accepted}) == 3
+
+
+def test_work_that_nobody_waits_for_is_dropped(open_loader: OpenLoader, gate: Path) -> None:
+    loader = hold(open_loader, gate)
+    tickets = [loader.submit(order(step)) for step in range(5)]
+    shared = loader.submit(order(4))
+    for ticket in tickets[1:]:
+        loader.release(ticket)
+    assert loader.report()["queued"] == 1, "only the shared batch still waits"
+    gate.touch()
+    assert shared.future.result(60).batch.rows
+    wait_until(lambda: loader.report()["rendering"] == 0)
+    assert loader.report()["rendered"] == 3
+
+
+def test_a_sample_that_kills_its_worker_fails_alone(open_loader: OpenLoader) -> None:
+    loader = open_loader(DeadlyReader(FILE_5), workers=2)
+    deadly = position_of(5)
+    tickets = [loader.submit(order(step)) for step in range(8)]
+    for step, ticket in enumerate(tickets):
+        if step == deadly:
+            with pytest.raises(RenderCrashed, match=f"sample 5 .{FILE_5}. ended its worker process 2 times") as caught:
+                ticket.future.result(60)
+            assert caught.value.facts == {"sample": 5, "file": FILE_5}
+        else:
+            assert len(ticket.future.result(60).batch.rows) in {4, 8}
+    assert loader.report()["restarts"] == 2
+    with pytest.raises(RenderCrashed):
+        loader.submit(order(deadly))
+    assert loader.report()["restarts"] == 2, "a known killer ends no third worker"
+
+
+def test_a_hanging_worker_is_replaced_at_the_deadline(open_loader: OpenLoader, gate: Path) -> None:
+    loader = hold(open_loader, gate, deadline_seconds=4.0)
+    ticket = loader.submit(order(1))
+    with pytest.raises(DeadlineExceeded, match="within 4 seconds"):
+        ticket.future.result(20)
+    loader.release(ticket)
+    wait_until(lambda: loader.report()["restarts"] >= 1)
+    gate.touch()
+    assert take(loader, order(2))
+
+
+def test_a_worker_killed_while_rendering_costs_no_request(open_loader: OpenLoader, gate: Path) -> None:
+    loader = hold(open_loader, gate)
+    ticket = loader.submit(order(1))
+    os.kill(loader.report()["pids"][0], signal.SIGKILL)
+    gate.touch()
+    assert digest(ticket.future.result(60)) == take(open_loader(workers=0), order(1))
+
+
+def test_an_unreadable_sample_fails_its_batch_and_names_itself(open_loader: OpenLoader) -> None:
+    loader = open_loader(UnreadableReader(FILE_5), workers=1)
+    with pytest.raises(UnreadableImage, match=rf"Sample 5 \({FILE_5}\): cannot be decoded: on purpose") as caught:
+        take(loader, order(position_of(5)))
+    assert caught.value.facts == {"sample": 5, "file": FILE_5}
+    assert take(loader, order((position_of(5) + 1) % 8))
+
+
+@pytest.mark.parametrize("on_device", [False, True])
+@pytest.mark.parametrize("recipe", ["Resize([20, 30]) | ToTensor()", "Resize(20)", "Identity()"])
+def test_a_masked_sample_comes_as_zeros_and_is_told(open_loader: OpenLoader, executor, on_device: bool, recipe: str) -> None:
+    loader = open_loader(UnreadableReader(FILE_5), workers=1, executor=executor if on_device else None)
+    whole = open_loader(workers=0)
+    wanted = order(position_of(5), recipe=recipe, on_error="mask")
+
+    def check(delivery) -> None:
+        healthy = whole.submit(wanted)
+        for row, image, expected in zip(delivery.batch.rows, delivery.batch.images, healthy.future.result(60).batch.images, strict=True):
+            if row.index == 5:
+                assert (row.problem, row.width, int(image.count_nonzero())) == ("cannot be decoded: on purpose", 0, 0)
+            else:
+                assert row.problem is None
+                assert image.equal(expected)
+        whole.release(healthy)
+
+    take(loader, wanted, check)
+
+
+def test_a_step_that_cannot_be_applied_names_the_sample(open_loader: OpenLoader) -> None:
+    with pytest.raises(StepFailed, match=r"Sample \d+ \(train/[ab]/\d+\.png\).*RandomCrop\(500\)"):
+        take(open_loader(workers=1), order(recipe="RandomCrop(500)"))
+
+
+def test_samples_of_unequal_shape_come_one_by_one(open_loader: OpenLoader) -> None:
+    def check(delivery) -> None:
+        assert delivery.batch.block is None
+        for row, image in zip(delivery.batch.rows, delivery.batch.images, strict=True):
+            pixels = PatternReader().pixels(DATASET.splits["train"].file(row.index))
+            assert image.permute(1, 2, 0).numpy().tolist() == pixels.tolist()
+            assert (row.height, row.width) == pixels.shape[:2]
+
+    take(open_loader(workers=1), order(recipe="Identity()"), check)
+
+
+def test_a_batch_larger_than_the_first_guess_is_rendered_again(open_loader: OpenLoader) -> None:
+    loader = open_loader(workers=1, slab_bytes=64 << 20)
+    recipe = "Pad(500) | Resize(700)"  # about 1.5 MB a sample, where 1 MiB is guessed
+    assert take(loader, order(recipe=recipe)) == take(open_loader(workers=0, slab_bytes=64 << 20), order(recipe=recipe))
+
+
+def test_a_batch_larger_than_the_slab_is_refused_with_the_figures(open_loader: OpenLoader) -> None:
+    with pytest.raises(BatchTooLarge, match="8 samples of this recipe need 96,336,000 bytes; a loader has 8,388,608"):
+        take(open_loader(workers=1), order(recipe="Resize([2000, 2007])"))
+    with pytest.raises(BatchTooLarge):
+        take(open_loader(workers=1, slab_bytes=9 << 20), order(recipe="Pad(1000)"))
+
+
+def test_old_batches_give_way_but_never_one_that_is_being_read(open_loader: OpenLoader) -> None:
+    loader = open_loader(workers=2, slab_bytes=1 << 20)
+    held = loader.submit(order(0))
+    before = digest(held.future.result(60))
+    for epoch in range(1, 30):
+        take(loader, order(0, epoch=epoch))
+    assert digest(held.future.result(60)) == before
+    assert loader.report()["slab"]["used_bytes"] <= 1 << 20
+    assert take(loader, order(0, epoch=29), lambda delivery: delivery.is_reused)
+    assert not take(loader, order(0, epoch=1), lambda delivery: delivery.is_reused)
+
+
+def test_an_empty_batch_is_a_batch(open_loader: OpenLoader) -> None:
+    last = order(3, batch_size=8, rank=1, world_size=2)
+    assert len(last.plan.indices) == 6
+    nobody = order(59, batch_size=1, rank=0, world_size=1)
+    assert len(nobody.plan.indices) == 1
+    empty = order(1, batch_size=29, rank=0, world_size=2, dtype="uint8")
+    assert take(open_loader(workers=1), empty, lambda delivery: len(delivery.batch.rows)) == 1
+    none = order(8, batch_size=1, rank=0, world_size=7)
+    assert len(none.plan.indices) == 0
+    assert take(open_loader(workers=1), none, lambda delivery: tuple(delivery.batch.tensor().shape)) == (0, 3, 32, 32)
+
+
+def test_a_move_disturbs_nobody(open_loader: OpenLoader, executor) -> None:
+    loader = open_loader(workers=2, slab_bytes=64 << 20)
+    quiet = open_loader(workers=0)
+    calm = [take(quiet, order(step, epoch=epoch)) for epoch in range(4) for step in range(8)]
+    tickets = []
+    for epoch in range(4):
+        tickets += [loader.submit(order(step, epoch=epoch)) for step in range(8)]
+        loader.move(*(("cuda:0", executor) if epoch % 2 == 0 else ("cpu", None)))
+    deliveries = [ticket.future.result(60) for ticket in tickets]
+    assert [digest(each) for each in deliveries] == calm
+    assert [each.device_kind for each in deliveries] == ["cpu"] * 8 + ["cuda"] * 8 + ["cpu"] * 8 + ["cuda"] * 8
+    for ticket in tickets:
+        loader.release(ticket)
+    assert loader.report()["slab"]["device_bytes"] == 0, "a device that is no longer used keeps no batch"
+
+
+def test_closing_finishes_what_runs_refuses_what_waits_and_ends_every_process(open_loader: OpenLoader, gate: Path) -> None:
+    loader = open_loader(GatedReader(gate), workers=1)
+    running = loader.submit(order(0))
+    wait_until(gate.with_name("started").exists)
+    queued = [loader.submit(order(step)) for step in range(1, 5)]
+    pids = loader.report()["pids"]
+    gate.touch()
+    loader.close()
+    assert running.future.result(0).batch.rows
+    assert isinstance(queued[-1].future.exception(0), ShuttingDown)
+    with pytest.raises(ShuttingDown):
+        loader.submit(order(0))
+    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def test_a_closed_loader_gives_its_memory_back(open_loader: OpenLoader) -> None:
+    before = shared_bytes()
+    loader = open_loader(workers=1, slab_bytes=64 << 20)
+    take(loader, order(recipe="Resize([1000, 1000])"))
+    assert shared_bytes() > before + (20 << 20)
+    loader.close()
+    del loader
+    open_loader.__closure__[0].cell_contents.clear()  # the fixture holds it, too
+    wait_until(lambda: shared_bytes() < before + (1 << 20))
+
+
+def shared_bytes() -> int:
+    """Counts resident shared memory of this process, in bytes."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("RssShmem:")[1].split()[0]) * 1024
+
+
+def test_samples_that_share_a_dataset_share_labels() -> None:
+    dataset = make_dataset(PatternReader())
+    rows = order(2).plan.indices.tolist()
+    assert [int(dataset.splits["train"].labels[index]) for index in rows] == [index % 2 for index in rows]
