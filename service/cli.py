@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import logging
 import os
 import signal
 import socket
 import sys
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, Group
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
-from service.errors import BatchlensError, SampleError, StartupError
+from service.errors import BatchlensError, InvalidParameter, SampleError, StartupError
 from service.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -27,11 +33,16 @@ if TYPE_CHECKING:
     import httpx
 
     from service.sources.catalogue import Catalogue
+    from service.sources.source import Dataset, Split
 
 cli = typer.Typer(name="batchlens", help="Every augmented batch has a URL.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 _OUT = Console()
 _ERR = Console(stderr=True)
 _GRACE_SECONDS = 8
+_SHOWN_CLASSES = 8
+_DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/")
+_ELSEWHERE = """No flags, since others on this machine can read them: BATCHLENS_TOKEN, the bearer token that writes need. In batchlens.toml, or the file that
+BATCHLENS_CONFIG names: all settings above, named recipes in \\[recipes], and recipe, batch_size and shuffle of one split in \\[datasets.NAME.SPLIT]."""
 
 
 def main() -> None:
@@ -39,7 +50,7 @@ def main() -> None:
     try:
         cli()
     except BatchlensError as exc:
-        _ERR.print(f"[bold red]Error:[/] {exc.detail}", highlight=False)
+        _ERR.print(Text.assemble(("Error:", "bold red"), " ", exc.detail), soft_wrap=True)
         sys.exit(2)
 
 
@@ -57,7 +68,7 @@ def _option(field: str) -> Any:  # noqa: ANN401  typer's own type is private
     return typer.Option(help=_help(field) + shown, show_default=False)
 
 
-@cli.command()
+@cli.command(epilog=_ELSEWHERE)
 def serve(
     paths: Paths = None,
     host: Annotated[str | None, _option("host")] = None,
@@ -79,31 +90,29 @@ def serve(
     flags = locals()
     settings = read_settings(**{**flags, "paths": tuple(paths) if paths else None})
     logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    if settings.workers:
-        from service.loading.forkserver import preload
+    with _listen(settings) as listener:  # before anything heavy is loaded: a port in use shows at once
+        if settings.workers:
+            from service.loading.forkserver import preload
 
-        preload()  # It loads torch in a process of its own while this one does the same.
-    _serve(settings)
+            preload()  # It loads torch in a process of its own while this one does the same.
+        _serve(settings, listener)
 
 
-def _serve(settings: Settings) -> None:
+def _serve(settings: Settings, listener: socket.socket) -> None:
     import uvicorn
 
     from service.app import create_app
 
     app = create_app(settings)
-    listener = _listen(settings)
+    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS))
+    signal.signal(signal.SIGTERM, server.handle_exit)  # From now on: uvicorn listens later, and raises it once more after a clean end, which is exit code 0.
     services = app.state.services
     _OUT.print(_tabulate(services.catalogue))
-    _OUT.print(
-        f"Device  [bold]{services.selection.current.id}[/] ({services.selection.current.name}), {settings.workers} workers for each split in use",
-        highlight=False,
-    )
-    _OUT.print(f"URL     [bold]{_url(listener)}[/]", highlight=False)
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn raises it once more after a clean end, which should be exit code 0.
+    device = services.selection.current
+    _OUT.print(f"Device  [bold]{device.id}[/] ({escape(device.name)}), {settings.workers} workers for each split in use", highlight=False, soft_wrap=True)
+    _OUT.print(f"URL     [bold]{escape(_url(settings, listener))}[/]", highlight=False, soft_wrap=True)
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listener])
+        server.run(sockets=[listener])
 
 
 @cli.command()
@@ -113,7 +122,7 @@ def get(
     data: Data = None,
 ) -> None:
     """Answers one request without a server: the body goes to standard output or a file, problems to standard error with exit code 1."""
-    settings = read_settings(paths=tuple(data) if data else None, workers=0)
+    settings = read_settings(paths=tuple(data) if data else None, workers=0, allowed_hosts=("localhost",))
     response = asyncio.run(_request(settings, path))
     if response.is_error:
         _ERR.print(response.text, highlight=False, markup=False, soft_wrap=True)
@@ -132,9 +141,12 @@ async def _request(settings: Settings, path: str) -> httpx.Response:
 
     app = create_app(settings)
     async with app.router.lifespan_context(app):
-        transport = httpx.ASGITransport(app)
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", follow_redirects=True) as client:
-            return await client.get(path)
+            try:
+                return await client.get(f"/{path.removeprefix('/')}")
+            except httpx.InvalidURL as exc:
+                raise InvalidParameter(f"{path[:200]!r} is no path to ask for: {exc}") from exc
 
 
 @cli.command()
@@ -149,29 +161,39 @@ def check(data: Data = None, as_json: Annotated[bool, typer.Option("--json", hel
     catalogue = _open_catalogue(read_settings(paths=tuple(data) if data else None))
     total = sum(len(split) for dataset in catalogue.datasets for split in dataset.splits.values())
     with Progress(console=_ERR, transient=True) as progress:
-        read = progress.track(_find_broken(catalogue), total=total, description="reading")
-        broken = [each for each in read if each is not None]
+        broken = [each for each in progress.track(_check_all(catalogue), total=total, description="reading") if each is not None]
     if as_json:
         sys.stdout.write(json.dumps({"checked": total, "broken": broken}, indent=2) + "\n")
     else:
         table = Table("dataset", "split", "sample", "file", "problem")
         for each in broken:
-            table.add_row(each["dataset"], each["split"], str(each["sample"]), each["file"], each["problem"])
-        _OUT.print(table if broken else f"All {total} images can be read.")
+            table.add_row(*(escape(str(each[column])) for column in ("dataset", "split", "sample", "file", "problem")))
+        _OUT.print(Group(table, f"{len(broken)} of {total} images cannot be used.") if broken else f"All {total} images can be read.")
     raise typer.Exit(1 if broken else 0)
 
 
-def _find_broken(catalogue: Catalogue) -> Iterator[dict[str, Any] | None]:
-    for dataset in catalogue.datasets:
-        for split in dataset.splits.values():
-            for index in range(len(split)):
-                file = split.file(index)
-                try:
-                    dataset.reader.pixels(file)
-                except SampleError as exc:
-                    yield {"dataset": dataset.name, "split": split.name, "sample": index, "file": file.label, "code": exc.code, "problem": exc.detail}
-                else:
-                    yield None
+def _check_all(catalogue: Catalogue) -> Iterator[dict[str, Any] | None]:
+    """Reads every image, in the listing's order; in threads, since Pillow lets others run while it decodes. Few wait at a time: there may be millions."""
+    processors = len(os.sched_getaffinity(0))
+    waiting: deque[Future[dict[str, Any] | None]] = deque()
+    with ThreadPoolExecutor(processors) as pool:
+        for dataset in catalogue.datasets:
+            for split in dataset.splits.values():
+                for index in range(len(split)):
+                    waiting.append(pool.submit(_check_sample, dataset, split, index))
+                    if len(waiting) > 4 * processors:
+                        yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _check_sample(dataset: Dataset, split: Split, index: int) -> dict[str, Any] | None:
+    file = split.file(index)
+    try:
+        dataset.reader.pixels(file)
+    except SampleError as exc:
+        return {"dataset": dataset.name, "split": split.name, "sample": index, "file": file.label, "code": exc.code, "problem": exc.detail}
+    return None
 
 
 @cli.command()
@@ -182,12 +204,14 @@ def doctor() -> None:
 
     settings, inventory = read_settings(), Inventory()
     table = Table("what", "found", show_header=False)
-    for part in Fingerprint.of_this_process().text.split(";"):
-        table.add_row(*part.split("="))
+    for name, value in asdict(Fingerprint.of_this_process()).items():
+        table.add_row(name, escape(str(value)))
     cuda = inventory.cuda()
     table.add_row("cuda", f"{cuda.device_count} devices, driver {cuda.driver}" if cuda.available else "not available")
     for device in inventory.devices():
-        table.add_row(device.id, f"{device.name}, {(device.memory.free_bytes or 0) / 2**30:.1f} of {(device.memory.total_bytes or 0) / 2**30:.1f} GiB free")
+        free = "?" if device.memory.free_bytes is None else f"{device.memory.free_bytes / 2**30:.1f}"
+        table.add_row(device.id, f"{escape(device.name)}, {free} of {device.memory.total_bytes / 2**30:.1f} GiB free")
+    inventory.close()
     table.add_row("processors", str(len(os.sched_getaffinity(0))))
     table.add_row("workers", f"{settings.workers} for each split in use")
     table.add_row("slab", f"{settings.slab_bytes / 2**20:.0f} MiB for each split in use")
@@ -200,14 +224,17 @@ def _open_catalogue(settings: Settings) -> Catalogue:
     return Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes)
 
 
-def _tabulate(catalogue: Catalogue) -> Table:
-    table = Table("dataset", "split", "size", "classes")
+def _tabulate(catalogue: Catalogue) -> Group:
+    table, notes = Table("dataset", "split", "size", "classes"), []
     for dataset in catalogue.datasets:
         for split in dataset.splits.values():
             counts = dataset.class_counts(split)
-            shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:8])
-            table.add_row(dataset.name, split.name, str(len(split)), shown + (f", and {len(counts) - 8} more" if len(counts) > 8 else ""))
-    return table
+            shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:_SHOWN_CLASSES])
+            more = f", and {len(counts) - _SHOWN_CLASSES} more" if len(counts) > _SHOWN_CLASSES else ""
+            table.add_row(escape(dataset.name), escape(split.name), str(len(split)), escape(shown + more))
+        if dataset.refused:
+            notes.append(Text(f"{dataset.name}: links that lead out of {dataset.root} are refused: {dataset.refused}", "yellow"))
+    return Group(table, *notes)
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -215,21 +242,33 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as exc:
-        raise StartupError(f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror or exc}. Another port: --port.") from exc
+        advice = " Another port: --port." if exc.errno in {errno.EADDRINUSE, errno.EACCES} else ""
+        raise StartupError(f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror or exc}.{advice}") from exc
+    except UnicodeError as exc:
+        raise StartupError(f"Cannot listen on {settings.host!r}: that is neither an address nor a host name.") from exc
 
 
-def _url(listener: socket.socket) -> str:
-    host, port, *_ = listener.getsockname()
-    shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname(), "127.0.0.1": "localhost"}.get(host, host)  # noqa: S104
-    return f"http://[{shown}]:{port}" if ":" in shown else f"http://{shown}:{port}"
+def _url(settings: Settings, listener: socket.socket) -> str:
+    """Gives a URL with a name that the service's own host check lets pass."""
+    allowed = settings.allowed_hosts
+    everywhere = (socket.gethostname(), "localhost", *(each for each in allowed if "*" not in each))
+    names = {"0.0.0.0": everywhere, "::": everywhere, "127.0.0.1": ("localhost",)}.get(settings.host, ())  # noqa: S104
+    host = next((each for each in names if each in allowed or "*" in allowed), settings.host)
+    return f"http://{f'[{host}]' if ':' in host else host}:{listener.getsockname()[1]}"
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
+    """Writes a file whole or not at all; into a pipe or a device (`/dev/null`, `/dev/stdout`) as it comes. A link stays, what it points to is written."""
+    target = Path(os.path.realpath(path))
+    part = target.parent / f".batchlens-{os.getpid()}.part"
     try:
-        part.write_bytes(content)
-        part.replace(path)
+        if (path.exists() and not path.is_file()) or str(path).startswith(_DESCRIPTORS):
+            with path.open("ab") as file:
+                file.write(content)
+        else:
+            part.write_bytes(content)
+            part.replace(target)
     except OSError as exc:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
         raise StartupError(f"Cannot write {path}: {exc.strerror or exc}.") from exc

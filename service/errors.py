@@ -6,7 +6,8 @@
     │   └── UnknownStep  UnknownDevice  UnknownLoader  UnknownPage
     ├── InvalidRequest           what was asked cannot be done as asked
     │   ├── InvalidParameter  InvalidRecipe  StepFailed
-    │   └── UnequalShapes  BatchTooLarge  NotAcceptable
+    │   ├── UnequalShapes  BatchTooLarge  NotAcceptable
+    │   └── RangeNotSatisfiable  BodyTooLarge  MethodNotAllowed
     ├── SampleError              one image stands in the way
     │   ├── UnreadableImage  ImageTooLarge
     │   └── SampleChanged  RenderCrashed
@@ -160,6 +161,24 @@ class NotAcceptable(InvalidRequest):
     """None of the formats that the client accepts is offered."""
 
     code = "not-acceptable"
+
+
+class RangeNotSatisfiable(InvalidRequest):
+    """The part of the file that was asked for lies past its end."""
+
+    code = "range-not-satisfiable"
+
+
+class BodyTooLarge(InvalidRequest):
+    """The request's body is larger than any that this service reads."""
+
+    code = "body-too-large"
+
+
+class MethodNotAllowed(InvalidRequest):
+    """What answers this path does not know this method."""
+
+    code = "method-not-allowed"
 
 
 class SampleError(BatchlensError):

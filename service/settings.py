@@ -145,7 +145,7 @@ def read_settings(**flags: Any) -> Settings:  # noqa: ANN401  values are checked
 def _read_file(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:
     named = os.environ.get("BATCHLENS_CONFIG")
     path = Path(named or "batchlens.toml").expanduser()
-    if named and not os.access(path, os.R_OK):
+    if named and (path.is_dir() or not os.access(path, os.R_OK)):
         raise InvalidSettings(f"Bad settings: there is no file {named} that can be read (BATCHLENS_CONFIG).")
     try:
         return TomlConfigSettingsSource(settings_cls, path)
@@ -160,7 +160,7 @@ def _explain(error: ErrorDetails) -> str:
         return message
     if error["type"] == "extra_forbidden":
         return f"{'.'.join(map(str, where))}: There is no such setting"
-    quoted = "" if where[0] == "token" else f", not {str(error['input'])[:100]!r}"
+    quoted = "" if where[0] == "token" or error["type"] == "too_short" else f", not {str(error['input'])[:100]!r}"
     return f"{_name('.'.join(map(str, where)))}: {message}{quoted}"
 
 

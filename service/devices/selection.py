@@ -1,5 +1,8 @@
 """Which device renders."""
 
+import threading
+from collections.abc import Callable
+
 from service.devices.inventory import Device, Inventory
 
 
@@ -18,6 +21,7 @@ class Selection:
 
     def __init__(self, inventory: Inventory, wanted: str = "auto") -> None:
         self._inventory = inventory
+        self._lock = threading.Lock()
         if wanted == "auto":
             wanted = "cuda:0" if inventory.cuda().available else "cpu"
         self._id = inventory.identify(wanted)
@@ -37,12 +41,18 @@ class Selection:
         """The current device, described as it is now."""
         return self._inventory.find(self._id)
 
-    def choose(self, device: str) -> Device:
+    def choose(self, device: str, move: Callable[[str], None] = lambda _: None) -> Device:
         """Makes a device the current one and describes it.
+
+        Args:
+            device: what names it.
+            move: takes the work to the device with this id; one move at a time, so that all agree on the last. What it raises leaves the current device as it was.
 
         Raises:
             UnknownDevice: the machine has no such device; the current one stays.
         """
-        found = self._inventory.find(device)
-        self._id = found.id
+        with self._lock:
+            found = self._inventory.find(device)
+            move(found.id)
+            self._id = found.id
         return found

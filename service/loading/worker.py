@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
-import queue
+import os
 import threading
 import time
 import warnings
@@ -25,15 +25,12 @@ from service.sources.source import Reader
 APPLY_LOCK = threading.Lock()
 """Guards the seeded apply, which uses the process's global generator: two loaders may render in the server itself. In a worker nobody contends for it."""
 
-_PATIENCE_SECONDS = 2.0
-"""How often an idle worker looks whether its server still lives."""
-
 
 class Queue(Protocol):
     """The end of a queue that a worker needs."""
 
-    def get(self, *, timeout: float) -> Task | None:
-        """Takes the next task, None at the end; raises queue.Empty."""
+    def get(self) -> Task | None:
+        """Waits for the next task; None at the end."""
         ...
 
 
@@ -97,22 +94,15 @@ class TaskStream(IterableDataset[Outcome]):
         self._board = board
 
     def __iter__(self) -> Iterator[Outcome]:
-        """Renders tasks until the queue says None or the server is gone."""
+        """Renders tasks until the queue says None."""
         info = get_worker_info()
         worker = info.id if info is not None else 0
+        if info is not None:
+            threading.Thread(target=_leave_with_server, name="leave with server", daemon=True).start()
         torch.set_num_threads(1)  # Sums over an image must not depend on how many threads share them.
         warnings.filterwarnings("ignore", module="PIL")  # About the files of others; a decoded image is right or an error.
-        while (task := self._take()) is not None:
+        while (task := self._tasks.get()) is not None:
             yield self._perform(task, worker)
-
-    def _take(self) -> Task | None:
-        server = multiprocessing.parent_process()
-        while server is None or server.is_alive():
-            try:
-                return self._tasks.get(timeout=_PATIENCE_SECONDS)
-            except queue.Empty:
-                continue
-        return None
 
     def _perform(self, task: Task, worker: int) -> Outcome:
         started = time.perf_counter()
@@ -157,6 +147,14 @@ class _SlotWriter:
         if self.end <= self._task.size_bytes:
             self._memory.view(self._task.offset + start, (a, b, c), self._dtype).copy_(image)
         return start, (a, b, c)
+
+
+def _leave_with_server() -> None:
+    """Ends this worker as soon as its server is gone, however that went. The DataLoader's own watch looks at the fork server, which outlives it."""
+    server = multiprocessing.parent_process()
+    if server is not None:
+        server.join()
+        os._exit(1)
 
 
 def render_image(recipe: Recipe, image: Tensor, sample: Sample, dtype: DType) -> tuple[Tensor, tuple[Applied, ...]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from torchvision.transforms import AutoAugmentPolicy  # type: ignore[import-untyped]
+from torchvision.transforms import AutoAugmentPolicy
 
 from service.recipes.kind import FLAG, Choice, Integer, Number
 from service.recipes.operation import Observed

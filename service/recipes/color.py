@@ -1,5 +1,4 @@
 """Steps that change colours."""
-# mypy: disable-error-code="import-untyped"
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Steps that make an image worse: blur, noise, holes and compression."""
-# mypy: disable-error-code="import-untyped"
 
 from __future__ import annotations
 

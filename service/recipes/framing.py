@@ -1,5 +1,4 @@
 """Steps that choose the frame: sizes, crops and padding."""
-# mypy: disable-error-code="import-untyped"
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
 """Steps that only rescale numbers. They make the tails of recipes."""
-# mypy: disable-error-code="import-untyped"
 
 from __future__ import annotations
 

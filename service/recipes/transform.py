@@ -2,7 +2,7 @@
 
 Each gives the same bytes as its model in torchvision does on the CPU; `tests/contracts/test_recipe_steps.py` holds them to it.
 """
-# mypy: disable-error-code="import-untyped, misc, no-any-return"
+# mypy: disable-error-code="misc, no-any-return"
 
 from __future__ import annotations
 

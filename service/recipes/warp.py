@@ -1,5 +1,4 @@
 """Steps that move pixels within the frame: flips, rotations and warps."""
-# mypy: disable-error-code="import-untyped"
 
 from __future__ import annotations
 

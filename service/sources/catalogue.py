@@ -1,5 +1,6 @@
 """The datasets that are served: found once at start-up, by name."""
 
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -47,7 +48,7 @@ class Catalogue:
 
 
 def _discover(path: Path) -> list[Source]:
-    if not path.is_dir():
+    if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where a folder above is locked
         raise NoDatasetFound(f"{path} is no folder. Name a dataset (split/class/file) or a folder of datasets.")
     for kind in SOURCES.values():
         if found := kind.discover(path):

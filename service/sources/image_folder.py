@@ -22,6 +22,7 @@ from service.sources.source import Dataset, File, Split, fingerprint, printable
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
 """As `torchvision.datasets.folder.IMG_EXTENSIONS`."""
 
+_USUAL_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing", "dev")
 _LEFT_BEHIND = ("lost+found", "__MACOSX")
 _LOG = logging.getLogger(__name__)
 
@@ -40,13 +41,22 @@ class ImageFolder:
     def discover(cls, path: Path) -> list[Self]:
         """Finds dataset folders: the path itself if it is one, else those of its children that are.
 
+        A folder with images both at split/class/file and deeper down can be read either way: it is a dataset if one of its splits has a usual name.
+
         Raises:
             InvalidDataset: the path cannot be listed.
         """
         children = {child: _peek(child) for child in _folders(path)}
-        if any(_has_image(folder) for folders in children.values() for folder in folders):
+        splits = [child for child, folders in children.items() if any(_has_image(folder) for folder in folders)]
+        if any(split.name.lower() in _USUAL_SPLITS for split in splits):
             return [cls(path)]
-        return [cls(child) for child, splits in children.items() if any(_has_image(folder) for split in splits for folder in _peek(split))]
+        rest = {child: folders for child, folders in children.items() if child not in splits}
+        datasets = [cls(child) for child, folders in rest.items() if any(_has_image(each) for folder in folders for each in _peek(folder))]
+        if splits and not datasets:
+            return [cls(path)]
+        for split in splits:
+            _LOG.warning("Passed over: %s, without splits: expected split/class/file, not class/file.", split)
+        return datasets
 
     @property
     def name(self) -> str:

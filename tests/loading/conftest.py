@@ -41,21 +41,21 @@ def order(step: int = 0, *, epoch: int = 0, recipe: str = RECIPE, **fields: obje
     return Order(address.text, address, DATASET, split, parsed, make_plan(address, len(split)))
 
 
-def take(loader: Loader, wanted: Order, use: Callable[[Delivery], object] = lambda delivery: digest(delivery)) -> object:
-    """Asks for a batch, uses it, and lets it go."""
-    ticket = loader.submit(wanted)
-    try:
-        return use(ticket.future.result(timeout=60))
-    finally:
-        loader.release(ticket)
-
-
 def digest(delivery: Delivery) -> str:
     """Hashes every pixel of a batch, and its shapes."""
     hashed = hashlib.sha256()
     for image in delivery.batch.images:
         hashed.update(repr((image.shape, image.dtype)).encode() + image.contiguous().numpy().tobytes())
     return hashed.hexdigest()
+
+
+def take(loader: Loader, wanted: Order, use: Callable[[Delivery], object] = digest) -> object:
+    """Asks for a batch, uses it, and lets it go."""
+    ticket = loader.submit(wanted)
+    try:
+        return use(ticket.future.result(timeout=60))
+    finally:
+        loader.release(ticket)
 
 
 def position_of(index: int, *, epoch: int = 0) -> int:

@@ -1,6 +1,7 @@
 """Slots never overlap, and what is freed can be used again."""
 
 import os
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -24,7 +25,7 @@ def test_slots_never_overlap(requests: list[int | None], chance) -> None:
             if offset is not None:
                 held[len(held), offset] = (offset, request)
         ranges = sorted(held.values())
-        assert all(first + size <= second for (first, size), (second, _) in zip(ranges, ranges[1:], strict=False))
+        assert all(first + size <= second for (first, size), (second, _) in pairwise(ranges))
         assert all(offset + size <= SIZE and offset % 64 == 0 for offset, size in ranges)
         assert slab.slots == len(held)
     for offset, _ in held.values():
@@ -54,7 +55,7 @@ def test_memory_has_no_name_and_ends_with_its_last_user() -> None:
     memory = SharedMemory(4096)
     inode = os.fstat(memory._descriptor).st_ino
     assert inode in _open_memory()
-    assert not [name for name in os.listdir("/dev/shm") if "batchlens" in name]
+    assert not [path for path in Path("/dev/shm").iterdir() if "batchlens" in path.name]
     view = memory.view(0, (16,), torch.uint8)
     del memory
     assert view.fill_(7).sum() == 16 * 7, "a view outlives the block"

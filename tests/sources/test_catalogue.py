@@ -1,0 +1,111 @@
+"""What is found at the paths an operator names, and what is said where nothing is."""
+
+from pathlib import Path
+
+import pytest
+
+from service.errors import InvalidDataset, NoDatasetFound, UnknownDataset
+from service.sources.catalogue import Catalogue
+from tests.sources.conftest import AsNobody, Plant
+
+
+def find(*paths: Path) -> list[str]:
+    return [dataset.name for dataset in Catalogue(paths, 10**8, 10**9).datasets]
+
+
+def test_a_dataset_folder(plant: Plant):
+    assert find(plant("pets/train/cat/1.jpg") / "pets") == ["pets"]
+
+
+def test_a_folder_of_datasets_in_order_of_their_names(plant: Plant):
+    assert find(plant("pets/train/cat/1.jpg", "Cars/val/bus/1.png", "birds/x/owl/1.bmp", root=plant())) == ["Cars", "birds", "pets"]
+
+
+def test_several_paths_in_the_order_they_were_named(plant: Plant):
+    root = plant("b/pets/train/cat/1.jpg", "a/cars/train/bus/1.jpg", "a/birds/train/owl/1.jpg")
+    assert find(root / "b/pets", root / "a") == ["pets", "birds", "cars"]
+
+
+def test_what_is_no_dataset_beside_datasets_is_passed_over(plant: Plant):
+    root = plant("pets/train/cat/1.jpg", "notes/2024/may/todo.txt", "flat/1.jpg", "README.md", ".hidden/train/cat/1.jpg", "zip/train.zip")
+    (root / "empty").mkdir()
+    (root / "dangling").symlink_to("nowhere")
+    assert find(root) == ["pets"]
+
+
+def test_folders_without_splits_beside_datasets_are_passed_over_with_a_warning(plant: Plant, caplog: pytest.LogCaptureFixture):
+    root = plant("pets/train/cat/1.jpg", "flowers/rose/1.jpg", "flowers/tulip/1.jpg")
+    assert find(root) == ["pets"]
+    assert f"Passed over: {root}/flowers, without splits: expected split/class/file, not class/file." in caplog.text
+
+
+def test_a_dataset_with_pictures_deeper_down_is_one_dataset(plant: Plant):
+    assert find(plant("pets/Val/cat/1.jpg", "pets/outputs/2024/may/1.jpg") / "pets") == ["pets"]
+    assert find(plant("pets/even/cat/1.jpg", "pets/odd/cat/deep/1.jpg", "pets/odd/cat/1.jpg") / "pets") == ["pets"]
+
+
+def test_links_to_datasets_keep_their_own_names(plant: Plant):
+    root = plant("served/pets/train/cat/1.jpg", "store/v7/train/owl/1.jpg")
+    (root / "served/birds").symlink_to("../store/v7")
+    (root / "latest").symlink_to("served")
+    assert find(root / "served") == find(root / "latest") == ["birds", "pets"]
+    assert find(root / "served/birds") == ["birds"]
+
+
+def test_a_folder_of_datasets_that_links_to_itself(plant: Plant):
+    root = plant("pets/train/cat/1.jpg")
+    (root / "self").symlink_to(".")
+    (root / "pets/up").symlink_to("..")
+    assert find(root) == ["pets"]
+
+
+def test_the_repositorys_own_data():
+    assert find(Path(__file__).parents[2] / "data") == ["shapes"]
+
+
+def test_one_name_twice(plant: Plant):
+    root = plant("a/pets/train/cat/1.jpg", "b/pets/train/dog/1.jpg")
+    with pytest.raises(InvalidDataset, match=r"Two datasets are called 'pets': .*/a/pets and one below .*/b\. Rename one folder"):
+        find(root / "a", root / "b")
+    with pytest.raises(InvalidDataset, match="Two datasets are called 'pets'"):
+        find(root / "a", root / "a")
+
+
+@pytest.mark.parametrize("place", ["notes.txt", "1.jpg", "cat/1.jpg", "train/cat/notes.txt", "a/train/cat/deep/deeper/1.jpg", "train/cat/1.jpg/"])
+def test_folders_without_a_dataset(place: str, plant: Plant):
+    root = plant("empty-file") if place.endswith("/") else plant(place)
+    (root / place).mkdir(parents=True, exist_ok=True) if place.endswith("/") else None
+    with pytest.raises(NoDatasetFound, match=r"holds no dataset: expected images at split/class/file below it or below one of its folders\.") as caught:
+        find(root)
+    assert str(root) in caught.value.detail
+
+
+@pytest.mark.parametrize("place", ["nowhere", "notes.txt", "notes.txt/deeper", "self", "nul\0"])
+def test_paths_that_are_no_folders(place: str, plant: Plant):
+    root = plant("notes.txt")
+    (root / "self").symlink_to("self")
+    with pytest.raises(NoDatasetFound, match=r"is no folder\. Name a dataset \(split/class/file\) or a folder of datasets\.") as caught:
+        find(root / place)
+    assert place in caught.value.detail
+
+
+def test_a_path_below_a_locked_folder(public_folder: Path, plant: Plant, as_nobody: AsNobody):
+    path = plant("locked/pets/train/cat/1.jpg", root=public_folder) / "locked/pets"
+    (public_folder / "locked").chmod(0)
+    with as_nobody(), pytest.raises(NoDatasetFound, match=r"locked/pets is no folder"):
+        find(path)
+
+
+def test_one_broken_dataset_says_so_at_once(plant: Plant):
+    root = plant("pets/train/cat/1.jpg", "store/x/cat/2.jpg")
+    (root / "pets2/train").mkdir(parents=True)
+    (root / "pets2/train/cat").symlink_to("../../store/x/cat")
+    with pytest.raises(InvalidDataset, match=r"pets2 holds no image that can be served.*1 of its links lead out of it"):
+        find(root)
+
+
+def test_unknown_names_list_the_known(plant: Plant):
+    catalogue = Catalogue([plant("pets/train/cat/1.jpg", "cars/train/bus/1.jpg")], 10**8, 10**9)
+    assert catalogue.dataset("pets") is catalogue.datasets[1]
+    with pytest.raises(UnknownDataset, match=r"There is no dataset 'dogs'\. Known: cars, pets\."):
+        catalogue.dataset("dogs")
