@@ -11,9 +11,13 @@ from fastapi.routing import APIRoute
 
 from service.api import batches, datasets, devices, health, loaders, recipes, samples
 from service.api.dependencies import Services
+from service.api.description import install_description
 from service.api.errors import install_error_handlers
 from service.api.metrics import Metrics
-from service.api.middleware import Envelope, HostCheck
+from service.api.middleware.body_limit import BodyLimit
+from service.api.middleware.envelope import Envelope
+from service.api.middleware.head import Head
+from service.api.middleware.host_check import HostCheck
 from service.devices.inventory import Inventory
 from service.devices.selection import Selection
 from service.encoding.fingerprint import Fingerprint
@@ -28,6 +32,7 @@ from service.web import docs, page
 _LOG = logging.getLogger(__name__)
 _ROUTERS = (datasets.router, samples.router, batches.router, recipes.router, loaders.router, devices.router, health.router)
 _ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
+_MOST_BODY_BYTES = 1 << 16
 _DESCRIPTION = """Every augmented batch has a URL.
 
 A batch is a pure function of its address: the same link shows the same pixels tomorrow, on another replica, in a browser as PNG and in a training loop."""
@@ -62,7 +67,10 @@ def create_app(settings: Settings, inventory: Inventory | None = None) -> FastAP
         app.include_router(router)
     page.install(app)
     docs.install(app)
+    install_description(app)
     install_error_handlers(app)
+    app.add_middleware(Head)
+    app.add_middleware(BodyLimit, most_bytes=_MOST_BODY_BYTES)
     app.add_middleware(HostCheck, allowed=[*settings.allowed_hosts, *({settings.host} - _ANYWHERE)])
     app.add_middleware(Envelope, metrics=services.metrics)
     return app

@@ -17,6 +17,7 @@
     ├── DeadlineExceeded         the work took longer than the deadline
     ├── AccessError              who asks, or how, is not allowed
     │   └── ForeignHost  MissingToken  WritesForbidden
+    ├── InternalError            the fault is the service's own
     └── StartupError             the service cannot start like this
         └── NoDatasetFound  InvalidDataset  InvalidSettings
 
@@ -277,6 +278,12 @@ class WritesForbidden(AccessError):
     """Writes are off: the service is reachable from outside and has no token."""
 
     code = "writes-forbidden"
+
+
+class InternalError(BatchlensError):
+    """The service met an error of its own; the log has the details."""
+
+    code = "internal-error"
 
 
 class StartupError(BatchlensError):

@@ -1,14 +1,29 @@
 """Answers that a cache can keep: entity tags, 304, and where the time went."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
+from service.api.bodies import PiecewiseResponse, digest, wants_digest
+from service.api.dependencies import Services
+from service.encoding.batch import Batch
+from service.encoding.formats import Piece
+from service.loading.order import Order
+from service.planning.address import entity_tag
 from service.sources.source import Dataset
 
 IMMUTABLE = "public, max-age=31536000, immutable"
+_CHECKED = {
+    "ETag": "Changes whenever the bytes do; send it back as If-None-Match.",
+    "Cache-Control": "For ever where the URL pins the version, else with a check each time.",
+    "X-Batchlens-Version": "The dataset's version.",
+}
+_TIMED = {"Server-Timing": "Milliseconds for plan, wait, render, encode."}
 
 
 class Stopwatch:
@@ -36,6 +51,57 @@ class Stopwatch:
         return ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in self._seconds.items())
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request for something rendered, checked and planned.
+
+    Attributes:
+        order: what to render.
+        is_pinned: whether the URL names the version.
+        watch: has run since planning began.
+    """
+
+    order: Order
+    is_pinned: bool
+    watch: Stopwatch
+
+
+async def answer_rendered(
+    request: Request, services: Services, asked: Asked, form: tuple[str, ...], media_type: str, encode: Callable[[Batch, str], list[Piece]]
+) -> Response:
+    """Answers with an order's batch, or with 304 and nothing rendered where the client has it.
+
+    Args:
+        request: its headers are looked at.
+        services: the app's objects.
+        asked: what to render.
+        form: all that the bytes depend on besides the order, the device and the engine.
+        media_type: of the answer.
+        encode: turns batch and entity tag into the answer's bytes, in pieces; called in a thread.
+
+    Raises:
+        BatchlensError: whatever stands in the way of rendering.
+    """
+
+    def tag(device_kind: str) -> str:
+        return entity_tag(asked.order.key, *form, device_kind, services.fingerprint.text)
+
+    order, watch = asked.order, asked.watch
+    headers = cache_headers(order.dataset, tag(services.selection.kind), asked.is_pinned)
+    if is_current(request, headers["ETag"]):
+        return not_modified(headers)
+    async with services.registry.fetch(order) as delivery:
+        watch.lap("wait")
+        watch.take_out("wait", "render", delivery.render_seconds)
+        headers["ETag"] = tag(delivery.device_kind)  # The device may have changed in between.
+        pieces = await run_in_threadpool(encode, delivery.batch, headers["ETag"])
+        delivery.keep(pieces)
+    if wants_digest(request):
+        headers["Repr-Digest"] = await run_in_threadpool(digest, pieces)
+    watch.lap("encode")
+    return PiecewiseResponse(pieces, media_type, headers | {"Server-Timing": watch.header})
+
+
 def cache_headers(dataset: Dataset, etag: str, is_pinned: bool) -> dict[str, str]:
     """Gives the headers that let an answer be cached: for ever where the URL pins the version, else with a check each time."""
     return {"ETag": etag, "Cache-Control": IMMUTABLE if is_pinned else "no-cache", "X-Batchlens-Version": dataset.version}
@@ -43,10 +109,29 @@ def cache_headers(dataset: Dataset, etag: str, is_pinned: bool) -> dict[str, str
 
 def is_current(request: Request, etag: str) -> bool:
     """Says whether the client has this already: its If-None-Match names the tag (weak comparison, RFC 9110, section 13.1.2)."""
-    header = request.headers.get("if-none-match", "")
-    return any(each.strip().removeprefix("W/") in {etag, "*"} for each in header.split(","))
+    known = ",".join(request.headers.getlist("if-none-match"))
+    return any(each.strip().removeprefix("W/") in {etag, "*"} for each in known.split(","))
 
 
 def not_modified(headers: Mapping[str, str]) -> Response:
     """Answers 304."""
     return Response(status_code=304, headers=headers)
+
+
+def cached_responses(description: str, *media_types: str, is_rendered: bool = True, **others: Any) -> dict[int | str, dict[str, Any]]:  # noqa: ANN401
+    """Describes a cached answer for OpenAPI: 200 and 304.
+
+    Args:
+        description: what the answer is.
+        *media_types: of its binary forms.
+        is_rendered: whether it took rendering.
+        **others: more of the 200, as FastAPI's `responses` has it.
+    """
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    found = {"description": description, "content": dict.fromkeys(media_types, binary), "headers": describe_headers(_CHECKED | (_TIMED if is_rendered else {}))}
+    return {200: found | others, 304: {"description": "The client has it; nothing was rendered.", "headers": describe_headers(_CHECKED)}}
+
+
+def describe_headers(texts: Mapping[str, str]) -> dict[str, Any]:
+    """Describes headers that an answer always has, for OpenAPI."""
+    return {name: {"schema": {"type": "string"}, "description": text, "required": True} for name, text in texts.items()}

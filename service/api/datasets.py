@@ -3,14 +3,14 @@
 from pathlib import Path as FilePath
 from typing import Annotated
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Depends, Path
 from fastapi import Query as QueryParameters
 
-from service.api.dependencies import DatasetDep, Services, ServicesDep, SplitDep
+from service.api.dependencies import DatasetDep, Services, ServicesDep, SplitDep, allow_write
 from service.api.errors import problems
 from service.api.orders import make_address
 from service.api.schemas import ClassList, DatasetDetail, DatasetList, DatasetSummary, EpochDetail, EpochQuery, LoaderReport, SplitDetail, SplitState
-from service.errors import InvalidRecipe, UnknownDataset, UnknownSplit, VersionGone
+from service.errors import InvalidDataset, InvalidRecipe, MissingToken, UnknownDataset, UnknownSplit, VersionGone, WritesForbidden
 from service.planning.plan import count_steps
 from service.sources.source import Dataset, Split
 
@@ -38,6 +38,16 @@ def get_dataset_detail(services: ServicesDep, dataset: DatasetDep) -> DatasetDet
         refused=dataset.refused,
         splits={name: describe_split(services, dataset, split) for name, split in dataset.splits.items()},
     )
+
+
+@router.post(
+    "/datasets/{dataset}/refresh",
+    dependencies=[Depends(allow_write)],
+    responses=problems(UnknownDataset, InvalidDataset, MissingToken, WritesForbidden),
+)
+def refresh_dataset(services: ServicesDep, dataset: DatasetDep) -> DatasetDetail:
+    """Lists a dataset anew. A changed folder gets a new version; requests under way finish on the old listing, and pinned ones answer 409 from now on."""
+    return get_dataset_detail(services, services.catalogue.refresh(dataset.name))
 
 
 @router.get("/datasets/{dataset}/classes", responses=problems(UnknownDataset))

@@ -1,4 +1,4 @@
-"""What routes depend on: the service's objects, and whatever loads or raises."""
+"""What routes depend on: the service's objects, and whatever loads or raises. None of it waits, so none of it needs a thread: hence `async`."""
 
 import hmac
 from collections.abc import Mapping
@@ -35,7 +35,7 @@ class Services:
     metrics: Metrics
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Gives the app's objects."""
     services: Services = request.app.state.services
     return services
@@ -44,7 +44,7 @@ def get_services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(get_services)]
 
 
-def get_dataset(services: ServicesDep, dataset: Annotated[str, Path(description="A dataset's name.", examples=["shapes"])]) -> Dataset:
+async def get_dataset(services: ServicesDep, dataset: Annotated[str, Path(description="A dataset's name.", examples=["shapes"])]) -> Dataset:
     """Gives the dataset in the path; raises UnknownDataset."""
     return services.catalogue.dataset(dataset)
 
@@ -52,7 +52,7 @@ def get_dataset(services: ServicesDep, dataset: Annotated[str, Path(description=
 DatasetDep = Annotated[Dataset, Depends(get_dataset)]
 
 
-def get_split(dataset: DatasetDep, split: Annotated[str, Path(description="A split's name.", examples=["train"])]) -> Split:
+async def get_split(dataset: DatasetDep, split: Annotated[str, Path(description="A split's name.", examples=["train"])]) -> Split:
     """Gives the split in the path; raises UnknownSplit."""
     return dataset.split(split)
 
@@ -60,7 +60,7 @@ def get_split(dataset: DatasetDep, split: Annotated[str, Path(description="A spl
 SplitDep = Annotated[Split, Depends(get_split)]
 
 
-def allow_write(services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
+async def allow_write(services: ServicesDep, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_BEARER)]) -> None:
     """Lets a write pass: with the right token where one is set, from this machine alone where none is.
 
     Raises:
@@ -71,5 +71,5 @@ def allow_write(services: ServicesDep, credentials: Annotated[HTTPAuthorizationC
     if token is None:
         if not services.settings.is_loopback:
             raise WritesForbidden("This service listens beyond this machine and has no token, so writes are off. Set BATCHLENS_TOKEN to allow them.")
-    elif credentials is None or not hmac.compare_digest(credentials.credentials.encode(), token.get_secret_value().encode()):
+    elif credentials is None or not hmac.compare_digest(credentials.credentials.encode("latin-1"), token.get_secret_value().encode()):
         raise MissingToken("This needs the header 'Authorization: Bearer ...' with the service's token.")

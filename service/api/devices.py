@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends
 from service.api.dependencies import ServicesDep, allow_write
 from service.api.errors import problems
 from service.api.schemas import DeviceChoice, DeviceList, DeviceReport
-from service.errors import MissingToken, UnknownDevice, WritesForbidden
+from service.errors import BodyTooLarge, MissingToken, UnknownDevice, WritesForbidden
 
 router = APIRouter(prefix="/devices", tags=["devices"])
 
@@ -17,7 +17,7 @@ def list_devices(services: ServicesDep) -> DeviceList:
     """Tells the current device, what torch says of CUDA, and every device with its memory, utilisation and temperature."""
     inventory = services.inventory
     return DeviceList.model_validate(
-        {"current": services.selection.current.id, "cuda": asdict(inventory.cuda()), "devices": [asdict(each) for each in inventory.devices()]}
+        {"current": services.selection.id, "cuda": asdict(inventory.cuda()), "devices": [asdict(each) for each in inventory.devices()]}
     )
 
 
@@ -27,9 +27,7 @@ def get_current_device(services: ServicesDep) -> DeviceReport:
     return DeviceReport.model_validate(asdict(services.selection.current))
 
 
-@router.put("/current", dependencies=[Depends(allow_write)], responses=problems(UnknownDevice, MissingToken, WritesForbidden))
+@router.put("/current", dependencies=[Depends(allow_write)], responses=problems(UnknownDevice, MissingToken, WritesForbidden, BodyTooLarge))
 def set_current_device(services: ServicesDep, choice: DeviceChoice) -> DeviceReport:
     """Moves every loader to another device: running batches end where they began, new ones begin there; no request fails."""
-    device = services.selection.choose(choice.device)
-    services.registry.move(device.id)
-    return DeviceReport.model_validate(asdict(device))
+    return DeviceReport.model_validate(asdict(services.selection.choose(choice.device, services.registry.move)))

@@ -3,26 +3,34 @@
 import json
 import logging
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Mount
 
 from service import errors
 from service.api.schemas import Problem
 
 _LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
+_QUOTED = 80
 
 STATUSES: Mapping[type[errors.BatchlensError], int] = {
     errors.NotFound: 404,
     errors.InvalidRequest: 422,
+    errors.MethodNotAllowed: 405,
     errors.NotAcceptable: 406,
+    errors.BodyTooLarge: 413,
+    errors.RangeNotSatisfiable: 416,
     errors.SampleError: 422,
     errors.SampleChanged: 409,
     errors.VersionGone: 409,
+    errors.InvalidDataset: 409,
     errors.Unavailable: 503,
     errors.DeadlineExceeded: 504,
     errors.ForeignHost: 400,
@@ -30,6 +38,12 @@ STATUSES: Mapping[type[errors.BatchlensError], int] = {
     errors.WritesForbidden: 403,
 }
 """A class that is not listed answers as its nearest listed ancestor."""
+
+_TOLD_BY: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": "How to prove who asks."},
+    416: {"Content-Range": "The file's length, as `bytes */LENGTH`."},
+    503: {"Retry-After": "Seconds after which to try again."},
+}
 
 
 def status_of(kind: type[errors.BatchlensError]) -> int:
@@ -39,76 +53,124 @@ def status_of(kind: type[errors.BatchlensError]) -> int:
 
 def problem_response(error: errors.BatchlensError) -> Response:
     """Turns an error into its problem document."""
-    headers = {}
-    if isinstance(error, errors.Unavailable):
-        headers["Retry-After"] = str(error.retry_after_seconds)
-    if isinstance(error, errors.MissingToken):
-        headers["WWW-Authenticate"] = 'Bearer realm="batchlens"'
-    return _respond(status_of(type(error)), error.code, error.detail, error.facts, headers)
+    return _respond(status_of(type(error)), error.code, error.detail, error.facts, _headers(error))
+
+
+def _headers(error: errors.BatchlensError) -> dict[str, str]:
+    match error:
+        case errors.Unavailable():
+            return {"Retry-After": str(error.retry_after_seconds)}
+        case errors.MissingToken():
+            return {"WWW-Authenticate": 'Bearer realm="batchlens"'}
+        case errors.MethodNotAllowed(facts={"allowed": list(allowed)}):
+            return {"Allow": ", ".join(allowed)}
+        case errors.RangeNotSatisfiable(facts={"size": size}):
+            return {"Content-Range": f"bytes */{size}"}
+        case _:
+            return {}
 
 
 def problems(*kinds: type[errors.BatchlensError]) -> dict[int | str, dict[str, Any]]:
     """Describes failures for OpenAPI, with one example for each error class.
 
     Args:
-        *kinds: error classes that a route can answer with; every route can also refuse a foreign host or a bad parameter.
+        *kinds: error classes that a route can answer with; every route can also refuse a foreign host or a bad parameter, and fail.
     """
     described: dict[int | str, dict[str, Any]] = {}
-    described_kinds: list[type[errors.BatchlensError]] = [*kinds, errors.InvalidParameter, errors.ForeignHost]
-    for kind in described_kinds:
-        status = status_of(kind)
-        entry = described.setdefault(status, {"model": Problem, "description": _title(status), "content": {MEDIA_TYPE: {"examples": {}}}})
-        example = {"type": "about:blank", "title": _title(status), "status": status, "detail": (kind.__doc__ or "").strip(), "code": kind.code}
-        entry["content"][MEDIA_TYPE]["examples"][kind.code] = {"summary": (kind.__doc__ or "").strip(), "value": example}
+    shared: list[type[errors.BatchlensError]] = [errors.InvalidParameter, errors.ForeignHost, errors.InternalError]
+    for kind in [*kinds, *shared]:
+        status, text = status_of(kind), (kind.__doc__ or "").strip()
+        entry = described.setdefault(status, _describe_status(status))
+        example = {"type": "about:blank", "title": _title(status), "status": status, "detail": text, "code": kind.code}
+        entry["content"][MEDIA_TYPE]["examples"][kind.code] = {"summary": text, "value": example}
     return described
 
 
+def _describe_status(status: int) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}, "examples": {}}}
+    headers = {name: {"schema": {"type": "string"}, "description": text} for name, text in _TOLD_BY.get(status, {}).items()}
+    return {"description": _title(status), "content": content, **({"headers": headers} if headers else {})}
+
+
 def install_error_handlers(app: FastAPI) -> None:
-    """Makes every failure of the app a problem document."""
+    """Makes every foreseen failure of the app a problem document; `service.api.middleware.envelope` does so for the others."""
     app.add_exception_handler(errors.BatchlensError, _on_batchlens_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(Exception, _on_unexpected)
 
 
-def _on_batchlens_error(request: Request, exc: Exception) -> Response:
+def unexpected_response(method: str, path: str, exc: Exception) -> Response:
+    """Logs what nobody foresaw, and turns it into a problem document that hides it."""
+    _LOG.error("%s %s failed", method, quote(path), exc_info=exc)
+    return problem_response(errors.InternalError("The service met an error of its own; the log has the details."))
+
+
+async def _on_batchlens_error(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, errors.BatchlensError)  # noqa: S101  Starlette's signature says Exception
     if status_of(type(exc)) == 500:
-        return _on_unexpected(request, exc)
+        return unexpected_response(request.method, request.scope["path"], exc)
     return problem_response(exc)
 
 
-def _on_validation_error(_: Request, exc: Exception) -> Response:
+async def _on_validation_error(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101
-    found = [{"where": ".".join(map(str, each["loc"])), "message": each["msg"], "value": _shorten(each.get("input"))} for each in exc.errors()]
+    found = [_explain(each) for each in exc.errors()]
     detail = "; ".join(f"{each['where']}: {each['message']} (got {each['value']})" for each in found)
     return _respond(422, errors.InvalidParameter.code, detail, {"errors": found}, {})
 
 
-def _on_http_exception(request: Request, exc: Exception) -> Response:
+async def _on_http_exception(request: Request, exc: Exception) -> Response:
+    """Answers what Starlette and FastAPI refuse of their own accord."""
     assert isinstance(exc, HTTPException)  # noqa: S101
+    if isinstance(exc.__cause__, errors.BatchlensError):
+        return problem_response(exc.__cause__)
+    path = request.scope["path"]
     if exc.status_code == 404:
-        return problem_response(errors.UnknownPage(f"Nothing answers at {request.url.path!r}. See /docs for what does."))
-    code = "method-not-allowed" if exc.status_code == 405 else f"http-{exc.status_code}"
-    return _respond(exc.status_code, code, str(exc.detail), {}, dict(exc.headers or {}))
+        return problem_response(errors.UnknownPage(f"Nothing answers at {path!r}. See /docs for what does."))
+    if exc.status_code == 400:
+        return problem_response(errors.InvalidParameter("body: It cannot be read as JSON."))
+    if exc.status_code == 405:
+        allowed = _allowed_methods(request) or sorted((exc.headers or {})["Allow"].split(", "))
+        return problem_response(errors.MethodNotAllowed(f"{path!r} does not answer {request.method}, only {', '.join(allowed)}.", allowed=allowed))
+    return _respond(exc.status_code, f"http-{exc.status_code}", str(exc.detail), {}, dict(exc.headers or {}))
 
 
-def _on_unexpected(request: Request, exc: Exception) -> Response:
-    _LOG.error("%s %s failed", request.method, request.url.path, exc_info=exc)
-    return _respond(500, "internal-error", "The service met an error of its own; the log has the details.", {}, {})
+def _allowed_methods(request: Request) -> list[str]:
+    """Lists what a path's routes answer; empty where it lies in a mounted application, which has to know. Starlette names the first route's methods alone."""
+    routes = [route for route in request.app.routes if not isinstance(route, Mount)]
+    found = {
+        each for each in ("GET", "PUT", "POST", "PATCH", "DELETE") if any(route.matches({**request.scope, "method": each})[0] is Match.FULL for route in routes)
+    }
+    return sorted(found | ({"HEAD"} if "GET" in found else set()))
+
+
+def _explain(error: Mapping[str, Any]) -> dict[str, str]:
+    """Says where and why a value was refused, and quotes it."""
+    where, message, value = error["loc"], error["msg"], error.get("input")
+    if error["type"] == "json_invalid":
+        where, message, value = where[:1], f"It is no JSON: {error['ctx']['error']} at position {where[1]}", None
+    elif where == ("body",) and isinstance(value, bytes):
+        message, value = "Send JSON, with the header 'Content-Type: application/json'", value.decode("utf-8", "replace")
+    return {"where": ".".join(map(str, where))[:_QUOTED], "message": message, "value": _shorten(value)}
 
 
 def _respond(status: int, code: str, detail: str, facts: Mapping[str, object], headers: Mapping[str, str]) -> Response:
     body = {"type": "about:blank", "title": _title(status), "status": status, "detail": detail, "code": code}
-    return JSONResponse({**facts, **body}, status, headers, MEDIA_TYPE)
+    return _ProblemResponse({**facts, **body}, status, headers)
+
+
+class _ProblemResponse(JSONResponse):
+    media_type = MEDIA_TYPE
+
+    def render(self, content: object) -> bytes:
+        """Writes JSON; a lone surrogate, which a body may hold and UTF-8 may not, becomes a question mark."""
+        return json.dumps(content, ensure_ascii=False).encode("utf-8", "replace")
 
 
 def _title(status: int) -> str:
-    from http import HTTPStatus
-
     return HTTPStatus(status).phrase
 
 
 def _shorten(value: object) -> str:
     text = json.dumps(value, default=str, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:79]}…"
+    return text if len(text) <= _QUOTED else f"{text[: _QUOTED - 1]}…"

@@ -1,30 +1,42 @@
 """Which format a client gets that names none in the path (RFC 9110, section 12.5.1)."""
 
+import re
+from collections.abc import Sequence
+
 from service.encoding.formats import FORMATS, Format
 from service.errors import NotAcceptable
 
+_LOSSY_WEIGHT = 0.5
+"""A browser names WebP first; where it takes PNG as well, it gets the exact pixels."""
 
-def choose_format(accept: str) -> Format:
-    """Picks the format that an Accept header prefers; among equals, the first in `FORMATS`.
+
+_WEIGHT = re.compile(r"q=(0(?:\.\d*)?|1(?:\.0*)?)")
+
+
+def choose_format(accept: Sequence[str]) -> Format:
+    """Picks the format that the client prefers; among equals, the first in `FORMATS`.
+
+    Args:
+        accept: the Accept headers; without any, all is acceptable.
 
     Raises:
-        NotAcceptable: none is acceptable; lists what is offered.
+        NotAcceptable: no format is; lists what is offered.
     """
-    ranges = [_parse(part) for part in accept.split(",") if part.strip()] or [("*/*", 1.0)]
+    header = ", ".join(accept)
+    ranges = [_parse(part) for part in header.split(",") if part.strip()] or [("*/*", 1.0)]
     best = max(FORMATS.values(), key=lambda each: _quality(each.media_type, ranges))
-    if _quality(best.media_type, ranges) <= 0:
+    if _quality(best.media_type, ranges) == 0:
         offered = [each.media_type for each in FORMATS.values()]
-        raise NotAcceptable(f"Nothing on offer fits 'Accept: {accept}'. There is {', '.join(offered)}.", offered=offered)
+        raise NotAcceptable(f"Nothing on offer fits 'Accept: {header[:200]}'. There is {', '.join(offered)}.", offered=offered)
     return best
 
 
 def _parse(part: str) -> tuple[str, float]:
+    """Splits "image/png;q=0.5" into type and weight; a weight that is none counts as 0."""
     media_range, *parameters = (each.strip().lower() for each in part.split(";"))
-    weights = [each[2:] for each in parameters if each.startswith("q=")]
-    try:
-        return media_range, float(weights[0]) if weights else 1.0
-    except ValueError:
-        return media_range, 0.0
+    weight = next((each for each in parameters if each.startswith("q=")), "q=1")
+    found = _WEIGHT.fullmatch(weight)
+    return media_range, float(found[1]) if found else 0.0
 
 
 def _quality(media_type: str, ranges: list[tuple[str, float]]) -> float:

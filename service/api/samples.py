@@ -1,23 +1,22 @@
 """`/samples`: single images, as they are and as the epochs will show them."""
 
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Path, Request, Response
 from fastapi import Query as QueryParameters
-from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse
 from PIL import Image
-from torch import Tensor
 
-from service.api.answers import Stopwatch, cache_headers, is_current, not_modified
+from service.api.answers import Asked, Stopwatch, answer_rendered, cache_headers, cached_responses, is_current, not_modified
 from service.api.dependencies import DatasetDep, ServicesDep, SplitDep
 from service.api.errors import problems
 from service.api.orders import make_views_order
+from service.api.ranges import check_range
 from service.api.schemas import SampleDetail, SamplePage, SamplesQuery, ViewsQuery
+from service.encoding.batch import Batch
+from service.encoding.formats import Piece
 from service.encoding.picture import PictureOptions, draw_views
-from service.encoding.pixels import Normalization
 from service.encoding.png import encode_png
 from service.errors import (
     BatchTooLarge,
@@ -26,6 +25,7 @@ from service.errors import (
     InvalidRecipe,
     NoSlot,
     QueueFull,
+    RangeNotSatisfiable,
     RenderCrashed,
     SampleChanged,
     SampleError,
@@ -40,15 +40,19 @@ from service.errors import (
 )
 from service.planning.address import entity_tag
 from service.sources.decoding import media_type_of
-from service.sources.source import Dataset, File, Reader, Split
+from service.sources.source import Dataset, Split
 
 router = APIRouter(prefix="/datasets/{dataset}/splits/{split}/samples", tags=["samples"])
 
 _MOST_COLUMNS = 9
 
 Index = Annotated[int, Path(ge=0, le=2**63 - 1, description="Position in the split's sorted listing.", examples=[0])]
-IMAGE_TYPES: dict[int | str, dict[str, Any]] = {200: {"description": "The file.", "content": {"image/*": {"schema": {"type": "string", "format": "binary"}}}}}
-PNG_TYPE: dict[int | str, dict[str, Any]] = {200: {"description": "The picture.", "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}}
+_RENDERING = (
+    UnreadableImage, ImageTooLarge, SampleChanged, StepFailed, RenderCrashed, BatchTooLarge, QueueFull, NoSlot, ShuttingDown, DeadlineExceeded,
+)  # fmt: skip
+_IMAGE = cached_responses("The file.", "image/*", is_rendered=False)
+_PART = {206: {**_IMAGE[200], "description": "The part of the file that the Range header asks for."}}
+_PICTURE = cached_responses("The picture.", "image/png")
 
 
 @router.get("", responses=problems(UnknownDataset, UnknownSplit, UnknownClass))
@@ -68,9 +72,7 @@ def get_sample(dataset: DatasetDep, split: SplitDep, index: Index) -> SampleDeta
 @router.get(
     "/{index}/image",
     response_class=Response,
-    responses=IMAGE_TYPES
-    | {304: {"description": "The client has it."}}
-    | problems(UnknownDataset, UnknownSplit, UnknownSample, UnreadableImage, SampleChanged),
+    responses=_IMAGE | _PART | problems(UnknownDataset, UnknownSplit, UnknownSample, UnreadableImage, ImageTooLarge, SampleChanged, RangeNotSatisfiable),
 )
 def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Index) -> Response:
     """Gives the original file, byte for byte."""
@@ -79,58 +81,30 @@ def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Ind
     path = dataset.reader.original(file)
     if is_current(request, headers["ETag"]):
         return not_modified(headers)
+    check_range(request, headers["ETag"], file.size_bytes)
     return FileResponse(path, media_type=media_type_of(file.path), headers=headers)
 
 
 @router.get(
     "/{index}/views.png",
     response_class=Response,
-    responses=PNG_TYPE
-    | {304: {"description": "The client has it."}}
-    | problems(
-        UnknownDataset,
-        UnknownSplit,
-        UnknownSample,
-        InvalidRecipe,
-        VersionGone,
-        UnreadableImage,
-        ImageTooLarge,
-        SampleChanged,
-        StepFailed,
-        RenderCrashed,
-        BatchTooLarge,
-        QueueFull,
-        NoSlot,
-        ShuttingDown,
-        DeadlineExceeded,
-    ),
+    responses=_PICTURE | problems(UnknownDataset, UnknownSplit, UnknownSample, InvalidRecipe, VersionGone, *_RENDERING),
 )
 async def get_views(
     request: Request, services: ServicesDep, dataset: DatasetDep, split: SplitDep, index: Index, query: Annotated[ViewsQuery, QueryParameters()]
 ) -> Response:
     """Draws the original, then the same sample as each epoch will show it."""
-    watch = Stopwatch()
-    file = split.file(index)
+    watch, file = Stopwatch(), split.file(index)
     order = make_views_order(services, dataset, split, query, index)
     options = PictureOptions(columns=query.columns or min(query.epochs + 1, _MOST_COLUMNS), tile=query.tile, labels=query.labels)
-    etag = entity_tag("views", order.key, services.selection.kind, services.fingerprint.text, repr(options))
     watch.lap("plan")
-    headers = cache_headers(dataset, etag, is_pinned=query.version is not None)
-    if is_current(request, etag):
-        return not_modified(headers)
-    async with services.registry.fetch(order) as delivery:
-        watch.lap("wait")
-        watch.take_out("wait", "render", delivery.render_seconds)
-        row = delivery.batch.rows[0]
+
+    def encode(batch: Batch, _: str) -> list[Piece]:
+        original, row = Image.fromarray(dataset.reader.pixels(file)), batch.rows[0]
         titles = [f"original {row.width}x{row.height}", *(f"epoch {query.epoch + position}" for position in range(query.epochs))]
-        body = await run_in_threadpool(_draw, dataset.reader, file, delivery.batch.images, titles, order.recipe.normalization, options)
-    watch.lap("encode")
-    return Response(body, media_type="image/png", headers=headers | {"Server-Timing": watch.header})
+        return [encode_png(draw_views(original, batch.images, titles, order.recipe.normalization, options))]
 
-
-def _draw(reader: Reader, file: File, views: Sequence[Tensor], titles: Sequence[str], normalization: Normalization | None, options: PictureOptions) -> bytes:
-    original = Image.fromarray(reader.pixels(file))
-    return encode_png(draw_views(original, views, titles, normalization, options))
+    return await answer_rendered(request, services, Asked(order, query.version is not None, watch), ("views", repr(options)), "image/png", encode)
 
 
 def _describe(dataset: Dataset, split: Split, index: int) -> SampleDetail:

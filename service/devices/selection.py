@@ -46,7 +46,7 @@ class Selection:
 
         Args:
             device: what names it.
-            move: takes the work to the device with this id; one move at a time, so that all agree on the last. What it raises leaves the current device as it was.
+            move: takes the work to the device with this id, one move at a time; what it raises leaves the current device as it was.
 
         Raises:
             UnknownDevice: the machine has no such device; the current one stays.

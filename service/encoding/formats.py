@@ -5,11 +5,17 @@ from dataclasses import dataclass
 
 from service.encoding.batch import Batch
 from service.encoding.jpeg import encode_jpeg
+from service.encoding.npz import encode_npz
 from service.encoding.picture import PictureOptions, draw_batch
 from service.encoding.pixels import Normalization
 from service.encoding.png import encode_png
 from service.encoding.provenance import encode_provenance
+from service.encoding.safetensors import encode_safetensors
+from service.encoding.tensors import name_arrays, tell_metadata
 from service.encoding.webp import encode_webp
+
+Piece = bytes | memoryview
+"""Part of a body. A view keeps the memory alive that it shows, but not the slot: see `Delivery.keep`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,13 +24,15 @@ class Presentation:
 
     Attributes:
         etag: of the answer.
-        tail: the recipe's tail.
+        tail: end of the recipe that is left to the client; "" where there is none.
+        classes: class names in label order.
         normalization: (mean, std) that a picture undoes; None for none.
         picture: how pictures are drawn.
     """
 
     etag: str
     tail: str
+    classes: tuple[str, ...]
     normalization: Normalization | None
     picture: PictureOptions
 
@@ -36,35 +44,45 @@ class Format:
     Attributes:
         name: the suffix in URLs.
         media_type: as in Content-Type.
-        encode: turns a batch into bytes; the same batch gives the same bytes.
+        encode: turns a batch into bytes, in pieces; the same batch gives the same bytes.
         is_picture: whether picture options matter.
         is_lossy: whether pixels may differ from the batch's.
     """
 
     name: str
     media_type: str
-    encode: Callable[[Batch, Presentation], bytes]
+    encode: Callable[[Batch, Presentation], list[Piece]]
     is_picture: bool = False
     is_lossy: bool = False
 
 
-def _png(batch: Batch, presentation: Presentation) -> bytes:
-    return encode_png(draw_batch(batch, presentation.normalization, presentation.picture))
+def _safetensors(batch: Batch, presentation: Presentation) -> list[Piece]:
+    return encode_safetensors(name_arrays(batch), tell_metadata(batch, presentation.etag, presentation.tail, presentation.classes))
 
 
-def _webp(batch: Batch, presentation: Presentation) -> bytes:
-    return encode_webp(draw_batch(batch, presentation.normalization, presentation.picture))
+def _npz(batch: Batch, presentation: Presentation) -> list[Piece]:
+    return encode_npz(name_arrays(batch), tell_metadata(batch, presentation.etag, presentation.tail, presentation.classes))
 
 
-def _jpeg(batch: Batch, presentation: Presentation) -> bytes:
-    return encode_jpeg(draw_batch(batch, presentation.normalization, presentation.picture))
+def _png(batch: Batch, presentation: Presentation) -> list[Piece]:
+    return [encode_png(draw_batch(batch, presentation.normalization, presentation.picture))]
 
 
-def _json(batch: Batch, presentation: Presentation) -> bytes:
-    return encode_provenance(batch, presentation.etag, presentation.tail)
+def _webp(batch: Batch, presentation: Presentation) -> list[Piece]:
+    return [encode_webp(draw_batch(batch, presentation.normalization, presentation.picture))]
+
+
+def _jpeg(batch: Batch, presentation: Presentation) -> list[Piece]:
+    return [encode_jpeg(draw_batch(batch, presentation.normalization, presentation.picture))]
+
+
+def _json(batch: Batch, presentation: Presentation) -> list[Piece]:
+    return [encode_provenance(batch, presentation.etag, presentation.tail)]
 
 
 FORMATS: Mapping[str, Format] = {
+    "safetensors": Format("safetensors", "application/x-safetensors", _safetensors),
+    "npz": Format("npz", "application/x-npz", _npz),
     "png": Format("png", "image/png", _png, is_picture=True),
     "webp": Format("webp", "image/webp", _webp, is_picture=True, is_lossy=True),
     "jpg": Format("jpg", "image/jpeg", _jpeg, is_picture=True, is_lossy=True),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import math
 import time
+import weakref
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,6 +22,10 @@ from service.loading.task import Outcome, Sample, Task
 from service.planning.address import DType
 
 
+def _refuse_claim() -> Callable[[], None]:
+    raise RuntimeError("only what Loader.fetch gives can be kept")
+
+
 @dataclass(frozen=True, slots=True)
 class Delivery:
     """What a ticket's future gives.
@@ -28,12 +35,24 @@ class Delivery:
         render_seconds: what rendering took, by a worker or device; 0 if it was there already.
         is_reused: whether it was rendered for someone else, or earlier.
         device_kind: "cpu" or "cuda", where it was rendered.
+        claim: makes a further claim to the batch, and gives what ends it.
     """
 
     batch: Batch
     render_seconds: float
     is_reused: bool
     device_kind: str
+    claim: Callable[[], Callable[[], None]] = _refuse_claim
+
+    def keep(self, pieces: Iterable[bytes | memoryview]) -> None:
+        """Keeps the batch's slot from being used again for as long as anybody, a socket's send buffer for instance, holds one of these views of it.
+
+        Args:
+            pieces: views whose exporter is not shared with others, so that it is gone with the last view.
+        """
+        for piece in pieces:
+            if isinstance(piece, memoryview) and isinstance(piece.obj, np.ndarray):
+                weakref.finalize(piece.obj, self.claim()).atexit = False
 
 
 @dataclass(slots=True, eq=False)

@@ -12,9 +12,9 @@ import logging
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -104,6 +104,7 @@ class Loader:
         self._waiting: deque[Job] = deque()
         self._working: dict[int, Job] = {}
         self._executing: set[Job] = set()
+        self._returned: deque[Ticket] = deque()
         self._task_ids = itertools.count(1)
         self._sample_bytes: OrderedDict[tuple[str, str, str], int] = OrderedDict()
         self._crashed: OrderedDict[str, RenderCrashed] = OrderedDict()
@@ -125,7 +126,8 @@ class Loader:
         """
         ticket = self.submit(order)
         try:
-            yield await asyncio.wrap_future(ticket.future)
+            delivery = await asyncio.wrap_future(ticket.future)
+            yield replace(delivery, claim=partial(self._claim, ticket.job))
         finally:
             self.release(ticket)
 
@@ -214,6 +216,11 @@ class Loader:
         crew.start()
         return crew
 
+    def _claim(self, job: Job) -> Callable[[], None]:
+        """Claims a finished batch once more. What ends the claim may be called at any time, by the garbage collector while the lock is held, too."""
+        with self._lock:
+            return partial(self._returned.append, job.add_ticket(is_reused=True))
+
     def _enqueue(self, order: Order) -> Job:
         if len(self._waiting) >= self._limits.queue_length:
             self._counts.refused += 1
@@ -225,6 +232,10 @@ class Loader:
 
     def _dispatch(self) -> None:
         """Gives waiting jobs to the workers, as long as those have room and there is memory."""
+        while self._returned:
+            ticket = self._returned.popleft()
+            ticket.job.tickets.remove(ticket)
+            self._settle(ticket.job)
         while self._waiting and len(self._working) < _TASKS_PER_WORKER * max(1, self._limits.workers):
             job = self._waiting[0]
             size_bytes = self._estimate(job)
@@ -358,6 +369,7 @@ class Loader:
             for job in [each for each in self._waiting if not each.is_wanted]:
                 self._waiting.remove(job)
                 self._store.discard(job)
+            self._dispatch()
             crew = self._crew
         crew.kill_overdue(limit)
 

@@ -57,6 +57,7 @@ class Recipe:
 
         Not for two threads of one process at once, whatever their recipes, nor beside anything else that draws from torch's generator: a caller renders one
         sample at a time in its process, or holds a lock that every other caller holds, too. The generator stays where the last draw left it.
+        Callers also set `torch.set_num_threads(1)`: the mean of a large float image depends in its last bits on how many threads share the sum.
 
         Args:
             image: uint8 [3, H, W] on any device, usually the channels-last view that `pil_to_tensor` gives. Never written to. Memory order is part of the

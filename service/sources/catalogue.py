@@ -26,6 +26,8 @@ class Catalogue:
     """
 
     def __init__(self, paths: Iterable[Path], max_image_pixels: int, max_image_bytes: int) -> None:
+        self._limits = (max_image_pixels, max_image_bytes)
+        self._sources: dict[str, Source] = {}
         self._datasets: dict[str, Dataset] = {}
         for path in paths:
             for source in _discover(path):
@@ -33,7 +35,8 @@ class Catalogue:
                     raise InvalidDataset(
                         f"Two datasets are called {source.name!r}: {self._datasets[source.name].root} and one below {path}. Rename one folder."
                     )
-                self._datasets[source.name] = source.scan(max_image_pixels, max_image_bytes)
+                self._sources[source.name] = source
+                self._datasets[source.name] = source.scan(*self._limits)
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -44,6 +47,17 @@ class Catalogue:
         """Gives a dataset as it is listed now; raises UnknownDataset, which lists the known ones."""
         if name not in self._datasets:
             raise UnknownDataset.among(name, self._datasets)
+        return self._datasets[name]
+
+    def refresh(self, name: str) -> Dataset:
+        """Lists a dataset anew. Requests under way keep the listing they began with.
+
+        Raises:
+            UnknownDataset: lists the known ones.
+            InvalidDataset: it cannot be served as it is now; the listing served so far stays.
+        """
+        self.dataset(name)
+        self._datasets[name] = self._sources[name].scan(*self._limits)
         return self._datasets[name]
 
 

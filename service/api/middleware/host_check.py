@@ -1,0 +1,43 @@
+"""Whom the service answers for."""
+
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from service.api.errors import problem_response
+from service.errors import ForeignHost
+
+
+class HostCheck:
+    """Refuses requests that name another host, so that a hostile page cannot reach the service through a DNS name of its own (DNS rebinding).
+
+    Args:
+        app: what to protect.
+        allowed: host names; "*.lab.example" allows subdomains, "*" any.
+    """
+
+    def __init__(self, app: ASGIApp, allowed: Sequence[str]) -> None:
+        self._app = app
+        self._allowed = tuple(each.lower() for each in allowed)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers 400 or passes on."""
+        if scope["type"] == "http":
+            host = _host_name(Headers(scope=scope).get("host", ""))
+            if not any(_matches(host, pattern) for pattern in self._allowed):
+                error = ForeignHost(f"This service does not answer for host {host[:100]!r}; BATCHLENS_ALLOWED_HOSTS says for which it does.")
+                await problem_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def _host_name(header: str) -> str:
+    """Takes the port off a Host header: "lab:8000" -> "lab", "[::1]:8000" -> "::1"."""
+    if header.startswith("["):
+        return header[1:].partition("]")[0].lower()
+    return header.partition(":")[0].lower()
+
+
+def _matches(host: str, pattern: str) -> bool:
+    return pattern in {"*", host} or (pattern.startswith("*.") and host.endswith(pattern[1:]))
