@@ -15,6 +15,7 @@
     ├── Unavailable              not now; try again after `retry_after_seconds`
     │   └── QueueFull  NoSlot  ShuttingDown  NotReady
     ├── DeadlineExceeded         the work took longer than the deadline
+    ├── RenderFailed             a fault of the service's own while rendering
     ├── AccessError              who asks, or how, is not allowed
     │   └── ForeignHost  MissingToken  WritesForbidden
     ├── InternalError            the fault is the service's own
@@ -254,6 +255,12 @@ class DeadlineExceeded(BatchlensError):
     """The work took longer than the deadline."""
 
     code = "deadline-exceeded"
+
+
+class RenderFailed(BatchlensError):
+    """A fault of the service's own while rendering; the detail is a traceback, for the log."""
+
+    code = "render-failed"
 
 
 class AccessError(BatchlensError):

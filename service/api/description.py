@@ -20,7 +20,7 @@ def install_description(app: FastAPI) -> None:
                     parameter["schema"] = _without_null(parameter["schema"])
         return derive()
 
-    app.openapi = describe  # type: ignore[method-assign]  FastAPI's documented way
+    app.openapi = describe  # type: ignore[method-assign]  # as FastAPI's documentation has it
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

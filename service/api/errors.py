@@ -115,7 +115,7 @@ async def _on_batchlens_error(request: Request, exc: Exception) -> Response:
 async def _on_validation_error(_: Request, exc: Exception) -> Response:
     assert isinstance(exc, RequestValidationError)  # noqa: S101
     found = [_explain(each) for each in exc.errors()]
-    detail = "; ".join(f"{each['where']}: {each['message']} (got {each['value']})" for each in found)
+    detail = "; ".join(f"{each['where']}: {each['message']}" + (f" (got {each['value']})" if each["value"] else "") for each in found)
     return _respond(422, errors.InvalidParameter.code, detail, {"errors": found}, {})
 
 
@@ -146,12 +146,12 @@ def _allowed_methods(request: Request) -> list[str]:
 
 def _explain(error: Mapping[str, Any]) -> dict[str, str]:
     """Says where and why a value was refused, and quotes it."""
-    where, message, value = error["loc"], error["msg"], error.get("input")
+    where, message, value = error["loc"], error["msg"], _shorten(error.get("input"))
     if error["type"] == "json_invalid":
-        where, message, value = where[:1], f"It is no JSON: {error['ctx']['error']} at position {where[1]}", None
-    elif where == ("body",) and isinstance(value, bytes):
-        message, value = "Send JSON, with the header 'Content-Type: application/json'", value.decode("utf-8", "replace")
-    return {"where": ".".join(map(str, where))[:_QUOTED], "message": message, "value": _shorten(value)}
+        where, message, value = where[:1], f"It is no JSON: {error['ctx']['error']} at position {where[1]}", ""
+    elif where == ("body",) and isinstance(error.get("input"), bytes):
+        message, value = "Send JSON, with the header 'Content-Type: application/json'", ""
+    return {"where": ".".join(map(str, where))[:_QUOTED], "message": message, "value": value}
 
 
 def _respond(status: int, code: str, detail: str, facts: Mapping[str, object], headers: Mapping[str, str]) -> Response:

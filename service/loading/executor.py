@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from service.errors import BatchlensError
 from service.loading.slab import SharedMemory
 from service.loading.task import Rendered, Task
 from service.loading.worker import blank_shape, render_image
@@ -70,7 +69,7 @@ class DeviceExecutor:
         try:
             outcome = self._render(task, rows, memory)
             return replace(outcome, seconds=time.perf_counter() - started)
-        except (BatchlensError, RuntimeError) as exc:  # RuntimeError: out of memory and other faults of the device.
+        except Exception as exc:  # noqa: BLE001  out of memory and whatever else: this batch fails, the thread goes on
             return DeviceOutcome(error=exc)
 
     def _render(self, task: Task, rows: Sequence[Rendered], memory: SharedMemory) -> DeviceOutcome:

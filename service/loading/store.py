@@ -9,6 +9,8 @@ from service.loading.slab import Slab
 
 Key = tuple[str, str]
 
+_MOST_JOBS = 4096
+
 
 class Store:
     """Jobs by (order key, device), least recently used first, and the slots they own. Not thread-safe: its loader holds a lock.
@@ -41,8 +43,11 @@ class Store:
         return job
 
     def add(self, job: Job) -> None:
-        """Takes a new job in."""
+        """Takes a new job in; gives up the oldest finished ones beyond a number, since small batches cost more than their slots."""
         self._jobs[key_of(job)] = job
+        if len(self._jobs) > _MOST_JOBS:
+            for idle in self._idle()[: len(self._jobs) - _MOST_JOBS]:
+                self.discard(idle)
 
     def allocate(self, size_bytes: int) -> int | None:
         """Takes a slot, giving up batches that nobody reads; None where even that is not enough."""

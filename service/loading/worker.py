@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 import time
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, Protocol
@@ -15,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from service.encoding.batch import Applied
-from service.errors import BatchlensError, SampleError, StepFailed
+from service.errors import BatchlensError, RenderFailed, SampleError, StepFailed
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Rendered, Sample, Shape, Task
 from service.planning.address import DType
@@ -110,6 +111,8 @@ class TaskStream(IterableDataset[Outcome]):
             rows, needed_bytes = self._render(task, worker)
         except BatchlensError as exc:
             return Outcome(task.id, error=exc, seconds=time.perf_counter() - started)
+        except Exception:  # noqa: BLE001  a fault in one task must not end the stream
+            return Outcome(task.id, error=RenderFailed(traceback.format_exc()), seconds=time.perf_counter() - started)
         finally:
             self._board.note(worker, 0, 0)
         if needed_bytes > task.size_bytes:

@@ -66,3 +66,15 @@ class GatedReader(PatternReader):
         while not self.gate.exists():
             time.sleep(0.005)
         return super().pixels(file)
+
+
+@dataclass(frozen=True)
+class FaultyReader(PatternReader):
+    """Has a bug: raises what no reader may raise."""
+
+    bad: str
+
+    def pixels(self, file: File) -> Pixels:
+        if file.path == self.bad:
+            raise ZeroDivisionError("a bug, on purpose")
+        return super().pixels(file)

@@ -1,5 +1,6 @@
 """What a loader promises besides bytes: sharing, bounds, blame, and leaving nothing behind."""
 
+import asyncio
 import os
 import signal
 import time
@@ -8,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import BatchTooLarge, DeadlineExceeded, QueueFull, RenderCrashed, ShuttingDown, StepFailed, UnreadableImage
+from service.encoding.safetensors import encode_safetensors
+from service.encoding.tensors import name_arrays
+from service.errors import BatchTooLarge, DeadlineExceeded, QueueFull, RenderCrashed, RenderFailed, ShuttingDown, StepFailed, UnreadableImage
 from service.loading.loader import Loader
 from tests.loading.conftest import DATASET, OpenLoader, digest, make_dataset, order, position_of, take
-from tests.loading.readers import DeadlyReader, GatedReader, PatternReader, UnreadableReader
+from tests.loading.readers import DeadlyReader, FaultyReader, GatedReader, PatternReader, UnreadableReader
 
 FILE_5 = DATASET.splits["train"].file(5).path
 
@@ -113,6 +116,15 @@ def test_an_unreadable_sample_fails_its_batch_and_names_itself(open_loader: Open
     assert take(loader, order((position_of(5) + 1) % 8))
 
 
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_fault_of_our_own_fails_its_batch_with_a_traceback_and_nothing_else(open_loader: OpenLoader, workers: int) -> None:
+    loader = open_loader(FaultyReader(FILE_5), workers=workers)
+    with pytest.raises(RenderFailed, match="ZeroDivisionError: a bug, on purpose"):
+        take(loader, order(position_of(5)))
+    assert take(loader, order((position_of(5) + 1) % 8))
+    assert loader.report()["restarts"] == 0
+
+
 @pytest.mark.parametrize("on_device", [False, True])
 @pytest.mark.parametrize("recipe", ["Resize([20, 30]) | ToTensor()", "Resize(20)", "Identity()"])
 def test_a_masked_sample_comes_as_zeros_and_is_told(open_loader: OpenLoader, executor, on_device: bool, recipe: str) -> None:
@@ -172,6 +184,28 @@ def test_old_batches_give_way_but_never_one_that_is_being_read(open_loader: Open
     assert loader.report()["slab"]["used_bytes"] <= 1 << 20
     assert take(loader, order(0, epoch=29), lambda delivery: delivery.is_reused)
     assert not take(loader, order(0, epoch=1), lambda delivery: delivery.is_reused)
+
+
+def test_what_is_sent_keeps_its_slot_until_it_is_gone(open_loader: OpenLoader) -> None:
+    """A socket may hold views of a slot after the request has ended."""
+    loader = open_loader(workers=0, slab_bytes=1 << 20)
+
+    async def fetch(epoch: int) -> list[bytes | memoryview]:
+        async with loader.fetch(order(0, epoch=epoch)) as lease:
+            pieces = encode_safetensors(name_arrays(lease.batch), {})
+            lease.keep(pieces)
+            return pieces
+
+    kept = asyncio.run(fetch(0))
+    before = b"".join(kept)
+    for epoch in range(1, 30):
+        asyncio.run(fetch(epoch))
+    assert b"".join(kept) == before
+    assert loader.report()["slab"]["used_bytes"] <= 1 << 20
+    kept.clear()
+    for epoch in range(30, 60):
+        asyncio.run(fetch(epoch))
+    assert not take(loader, order(0), lambda delivery: delivery.is_reused), "its slot has been used again"
 
 
 def test_an_empty_batch_is_a_batch(open_loader: OpenLoader) -> None:
