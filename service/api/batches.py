@@ -49,6 +49,7 @@ _RANDOM_EPOCHS = 1000
 _ADDRESSING = (UnknownDataset, UnknownSplit, UnknownStep, InvalidRecipe, VersionGone)
 _RENDERING = (
     UnreadableImage, ImageTooLarge, SampleChanged, StepFailed, RenderCrashed, UnequalShapes, BatchTooLarge, QueueFull, NoSlot, ShuttingDown, DeadlineExceeded,
+    NotAcceptable,
 )  # fmt: skip
 _TYPES = [each.media_type for each in FORMATS.values() if each.name != "json"]
 _BATCH = cached_responses("The batch: tensors, a picture, or its provenance.", *_TYPES, model=Provenance)
@@ -87,7 +88,7 @@ async def get_batch(request: Request, services: ServicesDep, asked: AskedDep, qu
     return await _answer(request, services, asked, query, FORMATS[format])
 
 
-@router.get("/{epoch}/{step}", response_class=Response, responses=_BATCH | problems(*_ADDRESSING, *_RENDERING, NotAcceptable))
+@router.get("/{epoch}/{step}", response_class=Response, responses=_BATCH | problems(*_ADDRESSING, *_RENDERING))
 async def get_batch_as_accepted(request: Request, services: ServicesDep, asked: AskedDep, query: Query) -> Response:
     """Gives a batch in the format that the Accept header prefers."""
     response = await _answer(request, services, asked, query, choose_format(request.headers.getlist("accept")))

@@ -6,15 +6,11 @@ from collections.abc import Sequence
 from service.encoding.formats import FORMATS, Format
 from service.errors import NotAcceptable
 
-_LOSSY_WEIGHT = 0.5
-"""A browser names WebP first; where it takes PNG as well, it gets the exact pixels."""
-
-
 _WEIGHT = re.compile(r"q=(0(?:\.\d*)?|1(?:\.0*)?)")
 
 
 def choose_format(accept: Sequence[str]) -> Format:
-    """Picks the format that the client prefers; among equals, the first in `FORMATS`.
+    """Picks the format that the client prefers; among equals, the first in `FORMATS`. Where it prefers a lossy picture but takes PNG, PNG: exact pixels.
 
     Args:
         accept: the Accept headers; without any, all is acceptable.
@@ -28,7 +24,8 @@ def choose_format(accept: Sequence[str]) -> Format:
     if _quality(best.media_type, ranges) == 0:
         offered = [each.media_type for each in FORMATS.values()]
         raise NotAcceptable(f"Nothing on offer fits 'Accept: {header[:200]}'. There is {', '.join(offered)}.", offered=offered)
-    return best
+    exact = FORMATS["png"]
+    return exact if best.is_lossy and _quality(exact.media_type, ranges) > 0 else best
 
 
 def _parse(part: str) -> tuple[str, float]:

@@ -51,7 +51,7 @@ _RENDERING = (
     UnreadableImage, ImageTooLarge, SampleChanged, StepFailed, RenderCrashed, BatchTooLarge, QueueFull, NoSlot, ShuttingDown, DeadlineExceeded,
 )  # fmt: skip
 _IMAGE = cached_responses("The file.", "image/*", is_rendered=False)
-_PART = {206: {**_IMAGE[200], "description": "The part of the file that the Range header asks for."}}
+_PART = {206: cached_responses("The part or parts of the file that the Range header asks for.", "image/*", "multipart/byteranges", is_rendered=False)[200]}
 _PICTURE = cached_responses("The picture.", "image/png")
 
 
@@ -77,7 +77,7 @@ def get_sample(dataset: DatasetDep, split: SplitDep, index: Index) -> SampleDeta
 def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Index) -> Response:
     """Gives the original file, byte for byte."""
     file = split.file(index)
-    headers = cache_headers(dataset, entity_tag("image", dataset.version, file.path), is_pinned=False)
+    headers = cache_headers(dataset, entity_tag("image", dataset.version, split.name, str(index)), is_pinned=False)
     path = dataset.reader.original(file)
     if is_current(request, headers["ETag"]):
         return not_modified(headers)
