@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -15,10 +16,11 @@ import torch
 from torch import Tensor
 
 from service.encoding.batch import Batch
+from service.errors import BatchlensError
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.order import Order
 from service.loading.slab import SharedMemory
-from service.loading.task import Outcome, Sample, Task
+from service.loading.task import Outcome, Rendered, Sample, Task
 from service.planning.address import DType
 
 
@@ -92,9 +94,13 @@ class Job:
         executor: who renders it; None for the workers themselves.
         samples: the rows.
         tickets: the claims to it; while there is one, its memory stays.
-        task: what the workers were given, None before that.
+        offset: where its slot begins in the slab; None without one.
+        tasks: its parts that are with the workers, by task id.
+        rows: what has been rendered, by position in the batch; places in its slot.
+        needed_bytes: 0, or how large its slot must be.
+        error: None, or why it fails once all parts are back.
         batch: the result, once done.
-        render_seconds: what rendering took so far.
+        render_seconds: what rendering took, of the slowest part.
         deaths: workers that ended while rendering it.
     """
 
@@ -103,7 +109,11 @@ class Job:
     executor: DeviceExecutor | None
     samples: tuple[Sample, ...]
     tickets: list[Ticket] = field(default_factory=list)
-    task: Task | None = None
+    offset: int | None = None
+    tasks: dict[int, Task] = field(default_factory=dict)
+    rows: dict[int, Rendered] = field(default_factory=dict)
+    needed_bytes: int = 0
+    error: BatchlensError | None = None
     batch: Batch | None = None
     render_seconds: float = 0.0
     deaths: int = 0
@@ -144,16 +154,49 @@ class Job:
             ticket.deliver(self.batch, 0.0)
         return ticket
 
-    def make_task(self, task_id: int, offset: int, size_bytes: int) -> Task:
-        """Turns it into work for the workers, with a slot to put the result in."""
-        address = self.order.address
-        self.task = Task(task_id, self.kind, address.recipe, address.dtype, address.on_error, self.samples, offset, size_bytes)
-        return self.task
+    def make_tasks(self, ids: Iterator[int], offset: int, size_bytes: int, parts: int) -> list[Task]:
+        """Turns it into work for the workers, with a slot to put the result in.
 
-    def finish(self, result: Outcome | DeviceOutcome, memory: SharedMemory) -> None:
-        """Takes the result and fulfils every claim."""
-        images, block = (result.images, result.block) if isinstance(result, DeviceOutcome) else self._views(result, memory)
-        self.batch = Batch(self.order.address, images, block, self.order.rows(self.samples, result.rows))
+        Args:
+            ids: numbers for tasks.
+            offset: where the slot begins in the slab.
+            size_bytes: its size.
+            parts: how many workers may share the rows; one alone where the size of a row is not known beforehand.
+        """
+        address, count = self.order.address, len(self.samples)
+        parts = parts if self.known_sample_bytes else 1
+        bounds = [count * part // parts for part in range(parts + 1)]
+        self.offset, self.rows, self.needed_bytes = offset, {}, 0
+        for first, last in pairwise(bounds):
+            start = (self.known_sample_bytes or 0) * first
+            room = (self.known_sample_bytes or 0) * (last - first) if parts > 1 else size_bytes
+            part = Task(next(ids), self.kind, address.recipe, address.dtype, address.on_error, self.samples[first:last], first, offset + start, room)
+            self.tasks[part.id] = part
+        return list(self.tasks.values())
+
+    def take(self, outcome: Outcome) -> Task:
+        """Takes what became of one part, and gives the part."""
+        task = self.tasks.pop(outcome.task_id)
+        shift = task.offset - (self.offset or 0)
+        self.rows |= {task.first + position: replace(row, start=row.start + shift) for position, row in enumerate(outcome.rows)}
+        self.error = self.error or outcome.error
+        self.needed_bytes = max(self.needed_bytes, outcome.needed_bytes)
+        self.render_seconds = max(self.render_seconds, outcome.seconds)
+        return task
+
+    def finish(self, memory: SharedMemory) -> None:
+        """Makes the batch of the rows in its slot and fulfils every claim."""
+        rows = tuple(self.rows[position] for position in range(len(self.samples)))
+        images, block = self._views(rows, memory)
+        self._deliver(images, block, rows)
+
+    def finish_on_device(self, outcome: DeviceOutcome) -> None:
+        """Makes the batch of what an executor rendered and fulfils every claim."""
+        self.render_seconds += outcome.seconds
+        self._deliver(outcome.images, outcome.block, outcome.rows)
+
+    def _deliver(self, images: tuple[Tensor, ...], block: Tensor | None, rows: tuple[Rendered, ...]) -> None:
+        self.batch = Batch(self.order.address, images, block, self.order.rows(self.samples, rows))
         for ticket in self.tickets:
             ticket.deliver(self.batch, self.render_seconds)
 
@@ -162,17 +205,17 @@ class Job:
         for ticket in self.tickets:
             ticket.refuse(error)
 
-    def _views(self, outcome: Outcome, memory: SharedMemory) -> tuple[tuple[Tensor, ...], Tensor | None]:
+    def _views(self, rows: tuple[Rendered, ...], memory: SharedMemory) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """Maps tensors onto the slot; one block if the rows lie there in order and have one shape."""
-        if self.task is None or not outcome.rows:
-            return (), torch.empty((0, *(side or 0 for side in self.order.recipe.output_shape)), dtype=_dtype(self.order.address.dtype))
-        dtype = _dtype(self.task.dtype)
-        shape = outcome.rows[0].shape
+        dtype = _dtype(self.order.address.dtype)
+        if self.offset is None or not rows:
+            return (), torch.empty((0, *(side or 0 for side in self.order.recipe.output_shape)), dtype=dtype)
+        shape = rows[0].shape
         image_bytes = math.prod(shape) * dtype.itemsize
-        if all(row.shape == shape and row.start == position * image_bytes for position, row in enumerate(outcome.rows)):
-            block = memory.view(self.task.offset, (len(outcome.rows), *shape), dtype)
+        if all(row.shape == shape and row.start == position * image_bytes for position, row in enumerate(rows)):
+            block = memory.view(self.offset, (len(rows), *shape), dtype)
             return block.unbind(), block
-        return tuple(memory.view(self.task.offset + row.start, row.shape, dtype) for row in outcome.rows), None
+        return tuple(memory.view(self.offset + row.start, row.shape, dtype) for row in rows), None
 
 
 def _dtype(name: DType) -> torch.dtype:

@@ -24,7 +24,7 @@ from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.job import Delivery, Job, Ticket
 from service.loading.order import Order
 from service.loading.store import Store
-from service.loading.task import Outcome
+from service.loading.task import Outcome, Sample
 from service.sources.source import Reader
 
 _LOG = logging.getLogger(__name__)
@@ -33,6 +33,9 @@ _GUESS_BYTES = 1 << 20
 
 _TASKS_PER_WORKER = 2
 """One being rendered and one at hand, so that no worker waits for the server."""
+
+_ROWS_WORTH_A_TASK = 4
+"""Fewer rows are not shared out among idle workers."""
 
 _DEATHS_ALLOWED = 2
 """A job that has ended this many workers fails alone."""
@@ -193,7 +196,7 @@ class Loader:
                 "pids": self._crew.pids,
                 **asdict(self._counts),
                 "queued": len(self._waiting),
-                "rendering": len(self._working) + len(self._executing),
+                "rendering": len({*self._working.values(), *self._executing}),
                 "slab": {
                     "size_bytes": self._store.size_bytes,
                     "used_bytes": slab.used_bytes,
@@ -247,9 +250,14 @@ class Loader:
             if offset is None:
                 return
             self._waiting.popleft()
-            task = job.make_task(next(self._task_ids), offset, size_bytes)
-            self._working[task.id] = job
-            self._crew.submit(task)
+            for task in job.make_tasks(self._task_ids, offset, size_bytes, self._count_parts(job)):
+                self._working[task.id] = job
+                self._crew.submit(task)
+
+    def _count_parts(self, job: Job) -> int:
+        """Says how many workers share a batch: those that would stand idle, as long as each has a few rows."""
+        idle = self._limits.workers - len(self._working)
+        return max(1, min(idle, len(job.samples) // _ROWS_WORTH_A_TASK))
 
     def _estimate(self, job: Job) -> int:
         return len(job.samples) * (job.known_sample_bytes or self._sample_bytes.get(job.size_key, _GUESS_BYTES))
@@ -267,44 +275,44 @@ class Loader:
             if crew is not self._crew:
                 return  # A late word of a crew that is gone; the job has been given to the next one.
             self._fruitless_deaths = 0
-            job = self._working.pop(outcome.task_id, None)
-            if job is None or job.task is None:
-                return
-            job.render_seconds += outcome.seconds
-            if outcome.error is not None:
-                self._fail(job, outcome.error)
-            elif outcome.needed_bytes:
-                self._learn(job, outcome.needed_bytes)
+            job = self._working.pop(outcome.task_id)
+            task = job.take(outcome)
+            if job.tasks:
+                return  # Others still write to the slot.
+            if job.error is not None:
+                self._fail(job, job.error)
+            elif job.needed_bytes:
+                self._learn(job)
             elif job.executor is not None:
                 self._executing.add(job)
-                job.executor.submit(job.task, outcome.rows, self._store.slab.memory, partial(self._take_device_outcome, job))
+                job.executor.submit(task, outcome.rows, self._store.slab.memory, partial(self._take_device_outcome, job))
             else:
-                self._finish(job, outcome)
+                job.finish(self._store.slab.memory)
+                self._count(job)
             self._dispatch()
 
     def _take_device_outcome(self, job: Job, outcome: DeviceOutcome) -> None:
         with self._lock:
             self._executing.discard(job)
-            job.render_seconds += outcome.seconds
             if outcome.error is not None:
                 self._fail(job, outcome.error)
             else:
-                self._finish(job, outcome)
+                job.finish_on_device(outcome)
                 self._store.keep_on_device(job)
+                self._count(job)
             self._dispatch()
 
-    def _learn(self, job: Job, needed_bytes: int) -> None:
+    def _learn(self, job: Job) -> None:
         """Remembers how large a recipe's samples get, and puts the job first in the queue again."""
         self._store.free_slot(job)
-        self._sample_bytes[job.size_key] = max(self._sample_bytes.get(job.size_key, 0), -(-needed_bytes // len(job.samples)))
+        self._sample_bytes[job.size_key] = max(self._sample_bytes.get(job.size_key, 0), -(-job.needed_bytes // len(job.samples)))
         _trim(self._sample_bytes)
         self._waiting.appendleft(job)
 
-    def _finish(self, job: Job, result: Outcome | DeviceOutcome) -> None:
+    def _count(self, job: Job) -> None:
         self._counts.rendered += 1
         self._counts.images += len(job.samples)
         self._counts.served += len(job.tickets)
-        job.finish(result, self._store.slab.memory)
         self._settle(job)
 
     def _fail(self, job: Job, error: Exception) -> None:
@@ -329,20 +337,25 @@ class Loader:
                 return
             self._counts.restarts += 1
             _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes))
-            orphans = list(self._working.items())
+            orphans = list(dict.fromkeys(self._working.values()))
             self._working.clear()
-            blamed = {note.task_id: note.position for note in death.blamed}
             self._crew = self._engage()
-            for task_id, job in reversed(orphans):
-                self._store.free_slot(job)
-                job.deaths += task_id in blamed
-                if task_id in blamed and job.deaths >= _DEATHS_ALLOWED:
-                    self._fail(job, self._crash(job, blamed[task_id]))
-                elif job.is_wanted:
-                    self._waiting.appendleft(job)
-                else:
-                    self._store.discard(job)
+            for job in reversed(orphans):
+                self._mourn(job, death)
             self._dispatch()
+
+    def _mourn(self, job: Job, death: Death) -> None:
+        """Puts a job first in the queue again whose workers are gone, unless nobody waits for it or it has ended too many of them."""
+        victims = [job.tasks[note.task_id].samples[note.position] for note in death.blamed if note.task_id in job.tasks]
+        job.tasks.clear()
+        job.deaths += bool(victims)
+        self._store.free_slot(job)
+        if victims and job.deaths >= _DEATHS_ALLOWED:
+            self._fail(job, self._crash(job, victims[0]))
+        elif job.is_wanted:
+            self._waiting.appendleft(job)
+        else:
+            self._store.discard(job)
 
     def _pause(self) -> None:
         """Waits longer and longer between crews that die before they have done anything."""
@@ -350,8 +363,7 @@ class Loader:
         if self._fruitless_deaths > _FRUITLESS_DEATHS:
             time.sleep(min(_LONGEST_PAUSE_SECONDS, 0.1 * 2 ** (self._fruitless_deaths - _FRUITLESS_DEATHS)))
 
-    def _crash(self, job: Job, position: int) -> RenderCrashed:
-        sample = job.samples[position]
+    def _crash(self, job: Job, sample: Sample) -> RenderCrashed:
         error = RenderCrashed(
             f"Rendering sample {sample.index} ({sample.file.label}) ended its worker process {job.deaths} times.", sample=sample.index, file=sample.file.label
         )

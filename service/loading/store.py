@@ -53,7 +53,7 @@ class Store:
         """Takes a slot, giving up batches that nobody reads; None where even that is not enough."""
         offset = self.slab.allocate(size_bytes)
         for job in [] if offset is not None else self._idle():
-            if job.task is not None:
+            if job.offset is not None:
                 self.discard(job)
                 offset = self.slab.allocate(size_bytes)
                 if offset is not None:
@@ -71,9 +71,9 @@ class Store:
 
     def free_slot(self, job: Job) -> None:
         """Gives a job's slot back, if it has one."""
-        if job.task is not None:
-            self.slab.free(job.task.offset)
-            job.task = None
+        if job.offset is not None:
+            self.slab.free(job.offset)
+            job.offset = None
 
     def discard(self, job: Job) -> None:
         """Forgets a job and gives its memory back."""

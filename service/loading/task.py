@@ -22,7 +22,7 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One batch to render into a slot.
+    """A batch, or a part of one, to render into a slot.
 
     Attributes:
         id: number of the task, never used twice.
@@ -31,8 +31,9 @@ class Task:
         dtype: element type to render; "uint8" stops before the recipe's tail.
         on_error: what an unreadable image does.
         samples: the rows.
-        offset: where the slot begins in the slab.
-        size_bytes: how long it is.
+        first: position of the first of them in the batch.
+        offset: where they go in the slab.
+        size_bytes: how much room there is.
     """
 
     id: int
@@ -41,6 +42,7 @@ class Task:
     dtype: DType
     on_error: OnError
     samples: tuple[Sample, ...]
+    first: int
     offset: int
     size_bytes: int
 
