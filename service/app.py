@@ -22,7 +22,7 @@ from service.devices.inventory import Inventory
 from service.devices.selection import Selection
 from service.encoding.fingerprint import Fingerprint
 from service.errors import InvalidRecipe, InvalidSettings
-from service.loading.loader import LoaderLimits
+from service.loading.accounts import LoaderLimits
 from service.loading.registry import Registry
 from service.recipes.presets import named_recipes, resolve_recipe
 from service.settings import Settings

@@ -105,14 +105,14 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
 
     app = create_app(settings)
     server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS))
-    signal.signal(signal.SIGTERM, server.handle_exit)  # From now on: uvicorn listens later, and raises it once more after a clean end, which is exit code 0.
+    for each in (signal.SIGTERM, signal.SIGINT):  # From now on: uvicorn listens later, and raises them once more after a clean end, which is exit code 0.
+        signal.signal(each, server.handle_exit)
     services = app.state.services
     _OUT.print(_tabulate(services.catalogue))
     device = services.selection.current
     _OUT.print(f"Device  [bold]{device.id}[/] ({escape(device.name)}), {settings.workers} workers for each split in use", highlight=False, soft_wrap=True)
     _OUT.print(f"URL     [bold]{escape(_url(settings, listener))}[/]", highlight=False, soft_wrap=True)
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
+    server.run(sockets=[listener])
 
 
 @cli.command()
@@ -242,8 +242,9 @@ def _listen(settings: Settings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as exc:
+        reason = os.strerror(exc.errno) if exc.errno in errno.errorcode else exc.strerror or exc
         advice = " Another port: --port." if exc.errno in {errno.EADDRINUSE, errno.EACCES} else ""
-        raise StartupError(f"Cannot listen on {settings.host} port {settings.port}: {exc.strerror or exc}.{advice}") from exc
+        raise StartupError(f"Cannot listen on {settings.host} port {settings.port}: {reason}.{advice}") from exc
     except UnicodeError as exc:
         raise StartupError(f"Cannot listen on {settings.host!r}: that is neither an address nor a host name.") from exc
 

@@ -30,13 +30,14 @@ class SplitSettings(BaseModel):
     shuffle: bool | None = Field(default=None, description="Whether the order of an epoch is shuffled.")
 
 
-def default_workers(root: Path = Path("/")) -> int:
+def default_workers(root: Path = Path("/"), processors: int | None = None) -> int:
     """Counts the processors this process may use (affinity and cgroup quota), less one for the server, at least one.
 
     Args:
         root: where `sys` is mounted.
+        processors: how many the affinity allows; None asks the kernel.
     """
-    available = float(len(os.sched_getaffinity(0)))
+    available = float(processors or len(os.sched_getaffinity(0)))
     quota = root / "sys/fs/cgroup/cpu.max"
     if quota.is_file():
         limit, period = quota.read_text().split()

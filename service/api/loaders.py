@@ -1,6 +1,6 @@
 """`/loaders`: who does the work."""
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Response
 
 from service.api.dependencies import DatasetDep, ServicesDep, SplitDep, allow_write
 from service.api.errors import problems
@@ -25,6 +25,7 @@ def get_loader(services: ServicesDep, dataset: DatasetDep, split: SplitDep) -> L
 @router.delete(
     "/{dataset}/{split}",
     status_code=204,
+    response_class=Response,
     dependencies=[Depends(allow_write)],
     responses=problems(UnknownDataset, UnknownSplit, UnknownLoader, MissingToken, WritesForbidden),
 )

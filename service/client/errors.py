@@ -1,29 +1,55 @@
-"""What a client can run into, besides the errors of `service.errors` that a server reports and that are raised here again under their own names.
+"""What a client can run into, besides the errors of `service.errors` that a server reports: those are raised here again under their own names.
 
-    BatchlensError
-    ├── ClientError              nothing that a server said on purpose
-    │   ├── ConnectionFailed     no complete answer came; tried again elsewhere, so seen only by transports
-    │   ├── ServerUnavailable    no server gave an answer for as long as patience lasted
-    │   ├── RequestRefused       a final answer that means nothing to this client, for instance a proxy's
-    │   └── MalformedAnswer      an answer that is not what was asked for
-    ├── VersionGone
-    │   └── DatasetChanged       the dataset is no longer the one that the loader started with
-    └── InvalidRequest
-        └── PositionMismatch     a saved position that does not fit this loader
+BatchlensError
+├── ClientError              nothing that a server said on purpose
+│   ├── ConnectionFailed     no complete answer came; only transports raise it, and it is tried again
+│   ├── ServerUnavailable    no server gave a batch for as long as patience lasted
+│   ├── RequestRefused       a final answer in words that this client does not know, for instance a proxy's
+│   └── MalformedAnswer      an answer that is not what was asked for
+├── VersionGone
+│   └── DatasetChanged       the dataset is no longer the one that the loader began with
+└── InvalidRequest
+    └── PositionMismatch     a saved position that does not fit the loader
 """
 
-import json
-from collections.abc import Mapping
-from typing import Any
-
-from service import errors
-from service.client.transport import Answer
-
-_MEMBERS = {"type", "title", "status", "detail", "code", "instance"}  # RFC 9457, section 3.1, and ours
-_QUOTED = 200
+from service.errors import BatchlensError, InvalidRequest, VersionGone
 
 
-class ClientError(errors.BatchlensError):
+class ClientError(BatchlensError):
     """Nothing that a server said on purpose."""
 
     code = "client-error"
+
+
+class ConnectionFailed(ClientError):
+    """No complete answer came: refused, reset, timed out."""
+
+    code = "connection-failed"
+
+
+class ServerUnavailable(ClientError):
+    """No server gave an answer for as long as patience lasted; `urls` and `causes` (URL -> what went wrong there last) are among the facts."""
+
+    code = "server-unavailable"
+
+
+class RequestRefused(ClientError):
+    """A final answer in words that this client does not know; `status` and `url` are among the facts."""
+
+    code = "request-refused"
+
+
+class MalformedAnswer(ClientError):
+    """An answer that is not what was asked for."""
+
+    code = "malformed-answer"
+
+
+class DatasetChanged(VersionGone):
+    """The dataset is no longer the one that the loader began with, or one of several servers has another; `url` and `current` are among the facts."""
+
+
+class PositionMismatch(InvalidRequest):
+    """A saved position that does not fit the loader; `differing` is among the facts."""
+
+    code = "position-mismatch"

@@ -18,7 +18,6 @@ def describe_batch(batch: Batch, etag: str, tail: str) -> dict[str, Any]:
         a JSON-ready dictionary; see `service.api.schemas.Provenance`.
     """
     address = batch.address
-    shapes = {tuple(image.shape) for image in batch.images}
     return {
         "address": address.text,
         "etag": etag,
@@ -36,7 +35,7 @@ def describe_batch(batch: Batch, etag: str, tail: str) -> dict[str, Any]:
         "rank": address.rank,
         "world_size": address.world_size,
         "on_error": address.on_error,
-        "shape": [len(batch.images), *shapes.pop()] if len(shapes) == 1 else None,
+        "shape": _shape(batch),
         "dtype": address.dtype,
         "samples": [_describe_row(position, row) for position, row in enumerate(batch.rows)],
     }
@@ -45,6 +44,14 @@ def describe_batch(batch: Batch, etag: str, tail: str) -> dict[str, Any]:
 def encode_provenance(batch: Batch, etag: str, tail: str) -> bytes:
     """Writes the same as UTF-8 JSON."""
     return json.dumps(describe_batch(batch, etag, tail), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _shape(batch: Batch) -> list[int] | None:
+    """Gives [B, C, H, W]; None where the samples' shapes differ."""
+    if batch.block is not None:
+        return list(batch.block.shape)
+    shapes = {tuple(image.shape) for image in batch.images}
+    return [len(batch.images), *shapes.pop()] if len(shapes) == 1 else None
 
 
 def _describe_row(position: int, row: Row) -> dict[str, Any]:

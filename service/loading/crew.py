@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from service.loading.forkserver import START_METHOD
+from service.loading.forkserver import START_METHOD, preload
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Task
 from service.loading.worker import Board, Note, TaskStream
@@ -68,6 +68,8 @@ class Crew:
         on_death: Callable[[Crew, Death], None],
         on_tick: Callable[[], None],
     ) -> None:
+        if workers:
+            preload()
         context = multiprocessing.get_context(START_METHOD)
         self.workers = workers
         self._tasks: Any = context.Queue() if workers else queue.Queue()

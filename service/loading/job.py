@@ -205,6 +205,12 @@ class Job:
         for ticket in self.tickets:
             ticket.refuse(error)
 
+    def refuse_older(self, limit_seconds: float, error: Exception) -> None:
+        """Refuses the claims made before that time (`time.monotonic()`)."""
+        for ticket in self.tickets:
+            if ticket.since_seconds < limit_seconds:
+                ticket.refuse(error)
+
     def _views(self, rows: tuple[Rendered, ...], memory: SharedMemory) -> tuple[tuple[Tensor, ...], Tensor | None]:
         """Maps tensors onto the slot; one block if the rows lie there in order and have one shape."""
         dtype = _dtype(self.order.address.dtype)

@@ -11,26 +11,25 @@ import itertools
 import logging
 import threading
 import time
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
-from service.errors import BatchTooLarge, DeadlineExceeded, QueueFull, RenderCrashed, ShuttingDown
+from service.errors import BatchTooLarge, DeadlineExceeded, NoSlot, QueueFull, ShuttingDown
+from service.loading.accounts import Counts, LoaderLimits
 from service.loading.crew import Crew, Death
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.job import Delivery, Job, Ticket
+from service.loading.lessons import Crashes, SampleSizes
 from service.loading.order import Order
 from service.loading.store import Store
-from service.loading.task import Outcome, Sample
+from service.loading.task import Outcome
 from service.sources.source import Reader
 
 _LOG = logging.getLogger(__name__)
-_GUESS_BYTES = 1 << 20
-"""First guess at the size of a sample whose shape is not known beforehand; a batch that needs more is rendered once more, and the guess grows."""
-
 _TASKS_PER_WORKER = 2
 """One being rendered and one at hand, so that no worker waits for the server."""
 
@@ -40,49 +39,8 @@ _ROWS_WORTH_A_TASK = 4
 _DEATHS_ALLOWED = 2
 """A job that has ended this many workers fails alone."""
 
-_REMEMBERED = 256
-"""Learned sample sizes and crashed jobs kept in mind."""
-
 _FRUITLESS_DEATHS = 3
 _LONGEST_PAUSE_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class LoaderLimits:
-    """What a loader may use.
-
-    Attributes:
-        workers: processes; 0 renders in the server.
-        slab_bytes: shared memory for batches.
-        queue_length: jobs that may wait.
-        deadline_seconds: longest time a batch may take.
-    """
-
-    workers: int
-    slab_bytes: int
-    queue_length: int
-    deadline_seconds: float
-
-
-@dataclass(slots=True)
-class Counts:
-    """What a loader has done since it was opened.
-
-    Attributes:
-        served: batches handed out.
-        rendered: batches rendered.
-        images: images in them.
-        reused: requests that shared or found a batch made for another.
-        refused: requests turned away because the queue was full.
-        restarts: times that the workers were replaced.
-    """
-
-    served: int = 0
-    rendered: int = 0
-    images: int = 0
-    reused: int = 0
-    refused: int = 0
-    restarts: int = 0
 
 
 class Loader:
@@ -109,9 +67,10 @@ class Loader:
         self._executing: set[Job] = set()
         self._returned: deque[Ticket] = deque()
         self._task_ids = itertools.count(1)
-        self._sample_bytes: OrderedDict[tuple[str, str, str], int] = OrderedDict()
-        self._crashed: OrderedDict[str, RenderCrashed] = OrderedDict()
+        self._sample_sizes = SampleSizes()
+        self._crashes = Crashes()
         self._fruitless_deaths = 0
+        self._is_starved = False
         self._is_closed = False
         self._crew = self._engage()
 
@@ -145,8 +104,7 @@ class Loader:
         with self._lock:
             if self._is_closed:
                 raise ShuttingDown(f"The loader of {self._name} is closing.")
-            if order.key in self._crashed:
-                raise self._crashed[order.key]
+            self._crashes.check(order.key)
             job = self._store.find((order.key, self._device_id))
             if job is not None:
                 self._counts.reused += 1
@@ -241,12 +199,14 @@ class Loader:
             self._settle(ticket.job)
         while self._waiting and len(self._working) < _TASKS_PER_WORKER * max(1, self._limits.workers):
             job = self._waiting[0]
-            size_bytes = self._estimate(job)
-            if size_bytes > self._store.size_bytes:
+            try:
+                size_bytes = self._sample_sizes.estimate(job, self._store.size_bytes)
+            except BatchTooLarge as exc:
                 self._waiting.popleft()
-                self._fail(job, self._too_large(job, size_bytes))
+                self._fail(job, exc)
                 continue
             offset = self._store.allocate(size_bytes)
+            self._is_starved = offset is None
             if offset is None:
                 return
             self._waiting.popleft()
@@ -258,17 +218,6 @@ class Loader:
         """Says how many workers share a batch: those that would stand idle, as long as each has a few rows."""
         idle = self._limits.workers - len(self._working)
         return max(1, min(idle, len(job.samples) // _ROWS_WORTH_A_TASK))
-
-    def _estimate(self, job: Job) -> int:
-        return len(job.samples) * (job.known_sample_bytes or self._sample_bytes.get(job.size_key, _GUESS_BYTES))
-
-    def _too_large(self, job: Job, size_bytes: int) -> BatchTooLarge:
-        return BatchTooLarge(
-            f"{len(job.samples)} samples of this recipe need {size_bytes:,} bytes; a loader has {self._store.size_bytes:,} for batches."
-            " Ask for a smaller batch_size, or raise BATCHLENS_SLAB_BYTES.",
-            needed_bytes=size_bytes,
-            available_bytes=self._store.size_bytes,
-        )
 
     def _take_outcome(self, crew: Crew, outcome: Outcome) -> None:
         with self._lock:
@@ -305,8 +254,7 @@ class Loader:
     def _learn(self, job: Job) -> None:
         """Remembers how large a recipe's samples get, and puts the job first in the queue again."""
         self._store.free_slot(job)
-        self._sample_bytes[job.size_key] = max(self._sample_bytes.get(job.size_key, 0), -(-job.needed_bytes // len(job.samples)))
-        _trim(self._sample_bytes)
+        self._sample_sizes.learn(job)
         self._waiting.appendleft(job)
 
     def _count(self, job: Job) -> None:
@@ -351,7 +299,7 @@ class Loader:
         job.deaths += bool(victims)
         self._store.free_slot(job)
         if victims and job.deaths >= _DEATHS_ALLOWED:
-            self._fail(job, self._crash(job, victims[0]))
+            self._fail(job, self._crashes.add(job, victims[0]))
         elif job.is_wanted:
             self._waiting.appendleft(job)
         else:
@@ -363,29 +311,19 @@ class Loader:
         if self._fruitless_deaths > _FRUITLESS_DEATHS:
             time.sleep(min(_LONGEST_PAUSE_SECONDS, 0.1 * 2 ** (self._fruitless_deaths - _FRUITLESS_DEATHS)))
 
-    def _crash(self, job: Job, sample: Sample) -> RenderCrashed:
-        error = RenderCrashed(
-            f"Rendering sample {sample.index} ({sample.file.label}) ended its worker process {job.deaths} times.", sample=sample.index, file=sample.file.label
-        )
-        self._crashed[job.order.key] = error
-        _trim(self._crashed)
-        return error
-
     def _enforce_deadline(self) -> None:
         """Refuses claims that are older than the deadline, and ends workers that have been at one task for longer."""
         limit = time.monotonic() - self._limits.deadline_seconds
+        late: Exception = DeadlineExceeded(f"The batch was not done within {self._limits.deadline_seconds:g} seconds.")
+        starved = NoSlot(f"For {self._limits.deadline_seconds:g} seconds there was no memory for this batch: clients hold all that {self._name} has.")
         with self._lock:
-            for job in [*self._waiting, *self._working.values(), *self._executing]:
-                for ticket in [each for each in job.tickets if each.since_seconds < limit]:
-                    ticket.refuse(DeadlineExceeded(f"The batch was not done within {self._limits.deadline_seconds:g} seconds."))
-            for job in [each for each in self._waiting if not each.is_wanted]:
-                self._waiting.remove(job)
-                self._store.discard(job)
+            for job in [*self._working.values(), *self._executing]:
+                job.refuse_older(limit, late)
+            for job in list(self._waiting):
+                job.refuse_older(limit, starved if self._is_starved else late)
+                if not job.is_wanted:
+                    self._waiting.remove(job)
+                    self._store.discard(job)
             self._dispatch()
             crew = self._crew
         crew.kill_overdue(limit)
-
-
-def _trim(memory: OrderedDict[Any, Any]) -> None:
-    while len(memory) > _REMEMBERED:
-        memory.popitem(last=False)

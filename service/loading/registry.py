@@ -10,10 +10,10 @@ from typing import Any
 import torch
 
 from service.errors import NotFound, NotReady, ShuttingDown, UnknownLoader
+from service.loading.accounts import LoaderLimits
 from service.loading.executor import DeviceExecutor
-from service.loading.forkserver import preload
 from service.loading.job import Delivery
-from service.loading.loader import Loader, LoaderLimits
+from service.loading.loader import Loader
 from service.loading.order import Order
 from service.sources.source import Dataset
 
@@ -41,9 +41,7 @@ class Registry:
         self._is_closed = False
 
     def start(self, dataset: Dataset) -> None:
-        """Starts the fork server and the first loader, so that the first request finds workers; returns at once."""
-        if self._limits.workers:
-            preload()
+        """Opens a first loader, so that the first request finds workers; returns at once."""
         self._first = self._open(dataset, next(iter(dataset.splits)))
 
     def check_ready(self) -> None:
@@ -99,8 +97,8 @@ class Registry:
     def move(self, device_id: str) -> None:
         """Renders on another device from now on; what is under way ends where it began, so no request fails."""
         with self._lock:
-            self._device_id = device_id
             executor = self._executor(device_id)
+            self._device_id = device_id
             for loader in self._loaders.values():
                 loader.move(device_id, executor)
 

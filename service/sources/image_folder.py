@@ -65,17 +65,18 @@ class ImageFolder:
         return own if own not in {"", ".."} else self.path.resolve().name or "root"
 
     def scan(self, max_image_pixels: int, max_image_bytes: int) -> Dataset:
-        """Lists every split; see `Source`."""
-        tree = _Tree(self.path)
-        found = {split: {name: tree.files(f"{split}/{name}") for name in tree.folders(split)} for split in tree.folders()}
-        found = {split: classes for split, classes in found.items() if any(classes.values())}
+        """Lists every split; see `Source`. Errors name the dataset and places in it, not where on this machine it is: a refresh tells them to clients."""
+        name = printable(self.name)
+        tree = _Tree(self.path, name)
+        found = {split: {each: tree.files(f"{split}/{each}") for each in tree.folders(split)} for split in tree.folders()}
+        found = {split: files for split, files in found.items() if any(files.values())}
         if not found:
             links = f" {tree.refused} of its links lead out of it and are refused: serve what they point to." if tree.refused else ""
-            raise InvalidDataset(f"{self.path} holds no image that can be served: expected split/class/file with one of {', '.join(EXTENSIONS)}.{links}")
-        classes = tuple(sorted({name for each in found.values() for name in each}))
-        _check_names(self.path, [self.name, *found, *classes])
-        labels = {name: label for label, name in enumerate(classes)}
-        splits = {split: Split.of(split, [(file, labels[name]) for name, files in each.items() for file in files]) for split, each in found.items()}
+            raise InvalidDataset(f"{name} holds no image that can be served: expected split/class/file with one of {', '.join(EXTENSIONS)}.{links}")
+        classes = tuple(sorted({each for files in found.values() for each in files}))
+        _check_names(name, [self.name, *found, *classes])
+        labels = {each: label for label, each in enumerate(classes)}
+        splits = {split: Split.of(split, [(file, labels[each]) for each in files for file in files[each]]) for split, files in found.items()}
         return Dataset(
             name=self.name,
             source="image_folder",
@@ -91,8 +92,9 @@ class ImageFolder:
 class _Tree:
     """A dataset's folder while it is walked. Places are paths below it with forward slashes; `refused` counts the links that lead out of it."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str) -> None:
         self._root = os.path.realpath(path)
+        self._name = name
         self.refused = 0
 
     def folders(self, place: str = "") -> list[str]:
@@ -117,10 +119,10 @@ class _Tree:
         return [file for _, files in sorted(found, key=lambda each: each[0]) for file in files]
 
     def _entries(self, place: str) -> Iterator[os.DirEntry[str]]:
-        return _list(self._path(place))
+        return _list(self._path(place), f"{self._name}/{place}".rstrip("/"))
 
     def _path(self, place: str) -> str:
-        return os.path.join(self._root, place)  # noqa: PTH118  a million files are listed
+        return os.path.join(self._root, place) if place else self._root  # noqa: PTH118  a million files are listed
 
     def _may_enter(self, entry: os.DirEntry[str], trail: tuple[str, ...]) -> bool:
         """Says whether a folder is inside the root and none of those above it; `trail` holds the real paths of the folders on the way to it."""
@@ -139,7 +141,7 @@ class _Tree:
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(path / each.name for each in _list(str(path)) if not _is_passed_over(each.name) and _is_dir(each))
+    return sorted(path / each.name for each in _list(str(path), str(path)) if not _is_passed_over(each.name) and _is_dir(each))
 
 
 def _peek(path: Path) -> list[Path]:
@@ -153,18 +155,18 @@ def _peek(path: Path) -> list[Path]:
 
 def _has_image(folder: Path) -> bool:
     try:
-        return any(entry.name.lower().endswith(EXTENSIONS) and not _is_dir(entry) for entry in _list(str(folder)))
+        return any(entry.name.lower().endswith(EXTENSIONS) and not _is_dir(entry) for entry in _list(str(folder), str(folder)))
     except InvalidDataset as exc:
         _LOG.warning("Passed over: %s", exc.detail)
         return False
 
 
-def _list(path: str) -> Iterator[os.DirEntry[str]]:
+def _list(path: str, shown: str) -> Iterator[os.DirEntry[str]]:
     try:
         with os.scandir(path) as entries:
             yield from entries
     except OSError as exc:
-        raise InvalidDataset(f"{printable(path)} cannot be listed: {exc.strerror or exc}.") from exc
+        raise InvalidDataset(f"{printable(shown)} cannot be listed: {exc.strerror or exc}.") from exc
 
 
 def _is_passed_over(name: str) -> bool:
@@ -191,7 +193,7 @@ def _look(place: str, entry: os.DirEntry[str]) -> File:
     return File(place, status.st_size, status.st_mtime_ns)
 
 
-def _check_names(path: Path, names: list[str]) -> None:
+def _check_names(dataset: str, names: list[str]) -> None:
     for name in names:
         if printable(name) != name:
-            raise InvalidDataset(f"{printable(str(path))}: the name {printable(name)!r} is not UTF-8, so no URL can carry it. Rename that folder.")
+            raise InvalidDataset(f"{dataset}: the name {printable(name)!r} is not UTF-8, so no URL can carry it. Rename that folder.")

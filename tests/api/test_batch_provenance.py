@@ -11,14 +11,23 @@ from torchvision.transforms.v2 import functional as F  # noqa: N812  its usual n
 
 from service.planning.permutation import permute
 from service.planning.seeds import sample_keys
-from tests.api.conftest import TRAIN, VAL, Client, read_pixels
+from tests.api.conftest import TRAIN, VAL, Client, OpenClient, read_pixels
 from tests.api.test_batch_pictures import decode, grid
 
 RECIPE = "RandomResizedCrop(40) | RandomHorizontalFlip() | RandomRotation(45) | ColorJitter(brightness=0.5) | ToTensor()"
 
 
 def test_provenance_tells_the_whole_address(client: Client) -> None:
-    query = {"recipe": "CenterCrop(24)|ToTensor()", "seed": 3, "batch_size": 2, "shuffle": False, "drop_last": True, "rank": 1, "world_size": 2, "dtype": "uint8"}
+    query = {
+        "recipe": "CenterCrop(24)|ToTensor()",
+        "seed": 3,
+        "batch_size": 2,
+        "shuffle": False,
+        "drop_last": True,
+        "rank": 1,
+        "world_size": 2,
+        "dtype": "uint8",
+    }
     answer = client.get(f"{TRAIN}/batches/7/1.json", params=query)
     told = answer.json()
     samples = told.pop("samples")
@@ -97,7 +106,7 @@ def test_ranks_share_the_epoch(client: Client) -> None:
 
 def test_a_rank_may_get_nothing_of_the_last_block(client: Client) -> None:
     told = client.json(f"{TRAIN}/batches/0/2.json?batch_size=1&world_size=4&rank=0&recipe=CenterCrop(8)")
-    assert (told["samples"], told["shape"]) == ([], None)
+    assert (told["samples"], told["shape"]) == ([], [0, 3, 8, 8])
 
 
 def test_the_last_incomplete_block_is_dropped_on_demand(client: Client) -> None:
@@ -113,7 +122,9 @@ def test_a_step_past_the_end_is_told_with_the_number_of_steps(client: Client, st
     assert client.problem(f"{TRAIN}/batches/0/{step}{suffix}", 404, "unknown-step")["steps"] == 3
 
 
-@pytest.mark.parametrize("place", ["-1/0.png", "0/-1.png", "x/0.png", "0/x.png", f"{2**63}/0.png", f"0/{2**63}", "0/0.gif", "0/0.", "0/0.png.json", "0/%00.png"])
+@pytest.mark.parametrize(
+    "place", ["-1/0.png", "0/-1.png", "x/0.png", "0/x.png", f"{2**63}/0.png", f"0/{2**63}", "0/0.gif", "0/0.", "0/0.png.json", "0/%00.png"]
+)
 def test_an_address_that_is_none_is_refused(client: Client, place: str) -> None:
     assert "path." in client.problem(f"{TRAIN}/batches/{place}", 422, "invalid-parameter")["detail"]
 
@@ -123,9 +134,9 @@ def test_a_step_that_cannot_be_applied_names_the_sample(client: Client) -> None:
     assert problem["file"] == client.json(f"{VAL}/samples/{problem['sample']}")["file"]
 
 
-def test_a_batch_that_no_memory_holds_is_refused(client: Client) -> None:
-    problem = client.problem(f"{TRAIN}/batches/0/0.png?recipe=Resize([2000,2000])|ToTensor()&batch_size=64", 422, "batch-too-large") if False else None
-    assert problem is None
+def test_a_batch_that_no_memory_holds_is_refused(open_client: OpenClient) -> None:
+    problem = open_client(slab_bytes=1 << 20).problem(f"{TRAIN}/batches/0/0.png?recipe=Resize([1000,1000])", 422, "batch-too-large")
+    assert (problem["needed_bytes"], problem["available_bytes"]) == (4 * 3 * 1000 * 1000, 1 << 20)
 
 
 def test_tensors_and_provenance_agree(client: Client) -> None:

@@ -19,7 +19,13 @@ def test_a_page_lists_samples_in_order(client: Client) -> None:
     page = client.json(f"{VAL}/samples")
     assert (page["total"], page["offset"], page["limit"]) == (5, 0, 100)
     assert files(page) == [f"val/{name}" for name in ("cat/cat-0.jpg", "cat/cat-1.png", "dog/dog-0.jpg", "dog/dog-1.png", "owl/owl-0.jpg")]
-    assert [(each["index"], each["class"], each["label"]) for each in page["samples"]] == [(0, "cat", 0), (1, "cat", 0), (2, "dog", 1), (3, "dog", 1), (4, "owl", 2)]
+    assert [(each["index"], each["class"], each["label"]) for each in page["samples"]] == [
+        (0, "cat", 0),
+        (1, "cat", 0),
+        (2, "dog", 1),
+        (3, "dog", 1),
+        (4, "owl", 2),
+    ]
 
 
 def test_a_sample_tells_what_its_file_is(client: Client, dataset_folder: Path) -> None:
@@ -99,7 +105,8 @@ def test_an_original_that_the_client_has_is_not_sent_again(client: Client) -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "part"), [("bytes=0-9", slice(0, 10)), ("bytes=100-", slice(100, None)), ("Bytes = 0-".replace(" ", ""), slice(0, None)), ("bytes=-7", slice(-7, None))]
+    ("asked", "part"),
+    [("bytes=0-9", slice(0, 10)), ("bytes=100-", slice(100, None)), ("Bytes = 0-".replace(" ", ""), slice(0, None)), ("bytes=-7", slice(-7, None))],
 )
 def test_part_of_an_original(client: Client, asked: str, part: slice) -> None:
     whole = client.get(f"{VAL}/samples/0/image")
@@ -118,7 +125,9 @@ def test_several_parts_of_an_original(client: Client) -> None:
     assert all(part in answer.content for part in (whole[0:2], whole[5:10]))
 
 
-@pytest.mark.parametrize("asked", ["lines=0-1", "bytes=a-b", "bytes=", "bytes=-", "bytes=9-1", "bytes=0-1,x", "0-1", f"bytes=0-{'9' * 5000}", "bytes=" + "0-," * 500])
+@pytest.mark.parametrize(
+    "asked", ["lines=0-1", "bytes=a-b", "bytes=", "bytes=-", "bytes=9-1", "bytes=0-1,x", "0-1", f"bytes=0-{'9' * 5000}", "bytes=" + "0-," * 500]
+)
 def test_a_range_that_is_none_is_ignored(client: Client, asked: str) -> None:
     answer = client.get(f"{VAL}/samples/0/image", headers={"range": asked})
     assert (answer.status_code, answer.content) == (200, client.get(f"{VAL}/samples/0/image").content)

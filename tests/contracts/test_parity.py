@@ -9,8 +9,9 @@ from torchvision import transforms as v1
 from torchvision.transforms import functional as classic
 from torchvision.transforms import v2
 
+from service.loading.accounts import LoaderLimits
 from service.loading.job import Delivery
-from service.loading.loader import Loader, LoaderLimits
+from service.loading.loader import Loader
 from service.loading.order import Order
 from service.planning.address import Address
 from service.planning.plan import make_plan

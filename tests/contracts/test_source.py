@@ -166,8 +166,8 @@ def test_limits_hold_for_each_sample(source: Source):
             else:
                 with pytest.raises(ImageTooLarge):
                     dataset.reader.pixels(file)
+    dataset = source.scan(PIXELS, 10)
     with pytest.raises(ImageTooLarge):
-        dataset = source.scan(PIXELS, 10)
         dataset.reader.pixels(files(dataset)[0])
 
 

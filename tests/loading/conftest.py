@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from service.loading.accounts import LoaderLimits
 from service.loading.executor import DeviceExecutor
 from service.loading.job import Delivery
-from service.loading.loader import Loader, LoaderLimits
+from service.loading.loader import Loader
 from service.loading.order import Order
 from service.planning.address import Address
 from service.planning.plan import make_plan

@@ -11,7 +11,7 @@ import pytest
 
 from service.encoding.safetensors import encode_safetensors
 from service.encoding.tensors import name_arrays
-from service.errors import BatchTooLarge, DeadlineExceeded, QueueFull, RenderCrashed, RenderFailed, ShuttingDown, StepFailed, UnreadableImage
+from service.errors import BatchTooLarge, DeadlineExceeded, NoSlot, QueueFull, RenderCrashed, RenderFailed, ShuttingDown, StepFailed, UnreadableImage
 from service.loading.loader import Loader
 from tests.loading.conftest import DATASET, OpenLoader, digest, make_dataset, order, position_of, take
 from tests.loading.readers import DeadlyReader, FaultyReader, GatedReader, PatternReader, UnreadableReader
@@ -184,6 +184,22 @@ def test_old_batches_give_way_but_never_one_that_is_being_read(open_loader: Open
     assert loader.report()["slab"]["used_bytes"] <= 1 << 20
     assert take(loader, order(0, epoch=29), lambda delivery: delivery.is_reused)
     assert not take(loader, order(0, epoch=1), lambda delivery: delivery.is_reused)
+
+
+def test_memory_held_by_readers_is_waited_for_and_then_refused(open_loader: OpenLoader) -> None:
+    loader = open_loader(workers=0, slab_bytes=1 << 20, deadline_seconds=3.0)
+    held = [loader.submit(order(0, epoch=epoch)) for epoch in range(10)]  # 96 KiB each: all of it
+    done = [ticket for ticket in held if _is_done(ticket)]
+    assert 0 < len(done) < len(held)
+    with pytest.raises(NoSlot, match="For 3 seconds there was no memory"):
+        held[-1].future.result(20)
+    for ticket in done:
+        loader.release(ticket)
+    assert take(loader, order(0, epoch=99))
+
+
+def _is_done(ticket) -> bool:
+    return not isinstance(ticket.future.exception(20), NoSlot)
 
 
 def test_what_is_sent_keeps_its_slot_until_it_is_gone(open_loader: OpenLoader) -> None:

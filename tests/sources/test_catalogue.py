@@ -1,5 +1,6 @@
 """What is found at the paths an operator names, and what is said where nothing is."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,32 @@ def test_unknown_names_list_the_known(plant: Plant):
     assert catalogue.dataset("pets") is catalogue.datasets[1]
     with pytest.raises(UnknownDataset, match=r"There is no dataset 'dogs'\. Known: cars, pets\."):
         catalogue.dataset("dogs")
+
+
+class TestRefresh:
+    def test_lists_one_dataset_anew(self, plant: Plant):
+        root = plant("pets/train/cat/1.jpg", "cars/train/bus/1.jpg")
+        catalogue = Catalogue([root], 10**8, 10**9)
+        cars, before = catalogue.datasets
+        plant("pets/train/ant/1.jpg", "cars/train/bus/2.jpg")
+        after = catalogue.refresh("pets")
+        assert catalogue.dataset("pets") is after
+        assert (before.classes, after.classes) == (("cat",), ("ant", "cat"))
+        assert after.version != before.version
+        assert catalogue.datasets == (cars, after)
+
+    def test_keeps_the_listing_where_there_is_none_to_take_its_place(self, plant: Plant):
+        root = plant("pets/train/cat/1.jpg")
+        catalogue = Catalogue([root], 10**8, 10**9)
+        (before,) = catalogue.datasets
+        (root / "pets/train/cat/1.jpg").unlink()
+        with pytest.raises(InvalidDataset, match=r"^pets holds no image that can be served"):
+            catalogue.refresh("pets")
+        shutil.rmtree(root / "pets")
+        with pytest.raises(InvalidDataset, match=r"^pets cannot be listed: No such file or directory"):  # a client reads this: no path of this machine
+            catalogue.refresh("pets")
+        assert catalogue.dataset("pets") is before
+
+    def test_of_an_unknown_name(self, plant: Plant):
+        with pytest.raises(UnknownDataset, match=r"There is no dataset 'cats'\. Known: pets\."):
+            Catalogue([plant("pets/train/cat/1.jpg")], 10**8, 10**9).refresh("cats")

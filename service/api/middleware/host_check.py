@@ -1,5 +1,6 @@
 """Whom the service answers for."""
 
+import re
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers
@@ -7,6 +8,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.errors import problem_response
 from service.errors import ForeignHost
+
+_HOST = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]*))(?::[0-9]*)?")
 
 
 class HostCheck:
@@ -33,10 +36,9 @@ class HostCheck:
 
 
 def _host_name(header: str) -> str:
-    """Takes the port off a Host header: "lab:8000" -> "lab", "[::1]:8000" -> "::1"."""
-    if header.startswith("["):
-        return header[1:].partition("]")[0].lower()
-    return header.partition(":")[0].lower()
+    """Takes the port off a Host header: "lab:8000" -> "lab", "[::1]:8000" -> "::1"; "" for what is no host."""
+    found = _HOST.fullmatch(header)
+    return (found[1] or found[2]).lower() if found else ""
 
 
 def _matches(host: str, pattern: str) -> bool:

@@ -1,0 +1,70 @@
+"""A place in training: the next batch, and everything that decides which samples come from there on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from service.client.errors import DatasetChanged, PositionMismatch
+from service.planning.address import Address
+
+_FORMAT = 1
+_SHARED = ("dataset", "split", "recipe", "seed", "shuffle", "drop_last", "on_error")
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The batch that comes next.
+
+    Attributes:
+        epoch: which pass over the split.
+        step: how many steps of it are done; as many as the epoch has where only its end is left.
+    """
+
+    epoch: int
+    step: int = 0
+
+
+def save_position(position: Position, address: Address) -> dict[str, Any]:
+    """Writes a position as a dictionary of plain values, the same on every rank.
+
+    Args:
+        position: the batch that comes next.
+        address: of any batch of the same loader.
+    """
+    shared = {name: getattr(address, name) for name in _SHARED}
+    samples = address.batch_size * address.world_size
+    return {"format": _FORMAT, **shared, "version": address.version, "samples_in_step": samples, "epoch": position.epoch, "step": position.step}
+
+
+def load_position(state: Mapping[str, Any], address: Address, steps: int) -> Position:
+    """Reads a position for a loader.
+
+    The number of ranks may be another as long as batch_size * world_size is the same: then step k means the same samples.
+
+    Args:
+        state: what `save_position` gave, in whatever run.
+        address: of any batch of the loader.
+        steps: in an epoch of the loader.
+
+    Raises:
+        DatasetChanged: the position was saved on another version of the dataset.
+        PositionMismatch: something else differs; names each and says what is allowed.
+    """
+    try:
+        saved = dict(state)
+        position = Position(int(saved["epoch"]), int(saved["step"]))
+        expected = save_position(position, address)
+        differing = {name: (saved[name], value) for name, value in expected.items() if saved[name] != value}
+    except (KeyError, TypeError, ValueError) as exc:
+        raise PositionMismatch(f"This is no state of a RemoteLoader: {type(exc).__name__}: {exc}.", differing=[]) from exc
+    if differing.keys() == {"version"}:
+        raise DatasetChanged(
+            f"The position was saved on version {saved['version']!r} of {address.dataset!r}; now it is {address.version!r}.", current=address.version
+        )
+    if differing:
+        told = "; ".join(f"{name}: {old!r} then, {new!r} now" for name, (old, new) in differing.items())
+        hint = " Keep batch_size * world_size the same when the number of ranks changes." if "samples_in_step" in differing else ""
+        raise PositionMismatch(f"The saved position does not fit this loader. {told}.{hint}", differing=sorted(differing))
+    if position.epoch < 0 or not 0 <= position.step <= steps:
+        raise PositionMismatch(f"Epoch {position.epoch}, step {position.step} does not exist: an epoch has {steps} steps.", differing=["epoch", "step"])
+    return position

@@ -1,0 +1,203 @@
+"""The loader: a DataLoader whose batches come from a service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from service.client.delivery import Arrays, Delivery
+from service.client.description import Choices, describe
+from service.client.picture import Picture
+from service.client.position import Position, load_position, save_position
+from service.client.prefetch import fetch_ahead
+from service.client.provenance import Provenance, read_provenance
+from service.client.ranks import find_rank, share_steps
+from service.client.session import Session
+from service.client.transport import TIMEOUT_SECONDS, HttpTransport, TransportFactory, check_url
+from service.errors import InvalidParameter
+
+if TYPE_CHECKING:
+    from service.client.delivery import Device
+    from service.planning.address import Address, DType, OnError
+
+PATIENCE_SECONDS = 60.0
+"""How long a batch may fail to come before the loader gives up: a server has the time to restart."""
+
+
+class RemoteLoader:
+    """Iterates over the batches of a split; one pass is one epoch. Takes the place of a `torch.utils.data.DataLoader`.
+
+    Each `for` yields an epoch, (images, labels) at a time. The first is epoch 0; a pass that was read to its end makes the next one epoch + 1, with another
+    order and other augmentations; one that was left early is begun again. `set_epoch` says otherwise, as with a `DistributedSampler`.
+
+    The dataset's version, and whatever the arguments leave to the server, are settled when the loader is made and stay. Several servers may be given: requests
+    are spread over them, and go to another when one fails. The loader itself holds no thread and no connection; an iterator holds up to `prefetch` of each
+    until it ends, is closed or is dropped. It can be pickled, and read by the workers of a DataLoader, which then share the steps out among themselves; such
+    workers read copies, so call `set_epoch` before each pass.
+
+    Args:
+        urls: of one server or of several, for instance "http://lab:8000".
+        dataset: a dataset's name.
+        split: a split's name.
+        batch_size: samples in a batch of this rank; the server's default for None, as with `shuffle`, `recipe` and `dtype`.
+        shuffle: whether each epoch has an order of its own.
+        seed: picks orders and augmentations.
+        recipe: a name or text.
+        dtype: of the images: "uint8" (without the recipe's tail), "float32", "float16" or "bfloat16"; what the recipe yields by default. Whatever it is, bytes
+            travel where the recipe allows it, and its tail is applied here: the numbers are those that the server would give, bit for bit on the CPU.
+        drop_last: whether an incomplete last step is left out. Else the ranks share it, so that a rank may get an empty batch.
+        rank: this consumer; with `world_size` taken from `torch.distributed` where that is initialised, else 0 of 1.
+        world_size: number of consumers that share each step.
+        device: where the tensors go, and where the tail is applied.
+        pin_memory: whether tensors pass through page-locked memory on their way to a GPU.
+        as_numpy: yields NumPy's arrays; torch is not imported.
+        with_indices: yields (images, labels, indices).
+        on_error: "fail" raises on an unreadable image; "mask" gives zeros, and each batch ends with a bool array that is False there.
+        prefetch: batches under way ahead of the consumer, at least 1.
+        timeout_seconds: longest silence of a server before another is asked.
+        patience_seconds: how long a batch may fail to come before `ServerUnavailable` is raised.
+        transport: makes what sends requests; HTTP by default, and `timeout_seconds` is about that one.
+
+    Raises:
+        UnknownDataset, UnknownSplit, InvalidRecipe, InvalidParameter: what was asked does not exist or does not fit.
+        ServerUnavailable: no server answers.
+
+    While it is read, it may also raise `DatasetChanged` and whatever else a server refuses with.
+    """
+
+    def __init__(
+        self,
+        urls: str | Sequence[str],
+        dataset: str,
+        split: str = "train",
+        *,
+        batch_size: int | None = None,
+        shuffle: bool | None = None,
+        seed: int = 0,
+        recipe: str | None = None,
+        dtype: DType | None = None,
+        drop_last: bool = False,
+        rank: int | None = None,
+        world_size: int | None = None,
+        device: Device = None,
+        pin_memory: bool = False,
+        as_numpy: bool = False,
+        with_indices: bool = False,
+        on_error: OnError = "fail",
+        prefetch: int = 4,
+        timeout_seconds: float = TIMEOUT_SECONDS,
+        patience_seconds: float = PATIENCE_SECONDS,
+        transport: TransportFactory | None = None,
+    ) -> None:
+        self._urls = tuple(check_url(each) for each in ([urls] if isinstance(urls, str) else urls))
+        _check_options(self._urls, prefetch, is_numpy=as_numpy, has_device=device is not None or pin_memory)
+        self._patience_seconds = patience_seconds
+        self._make_transport = transport or partial(HttpTransport, timeout_seconds)
+        self._prefetch = prefetch
+        own_rank, ranks = find_rank(rank, world_size)
+        choices = Choices(dataset, split, seed, recipe, batch_size, shuffle, drop_last, own_rank, ranks, dtype, on_error, as_numpy)
+        with self._open_session() as session:
+            self._description = describe(session, choices)
+        self._delivery = Delivery(self._description, is_numpy=as_numpy, device=device, is_pinned=pin_memory, has_indices=with_indices)
+        self._start = self._position = Position(0)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return self._description.classes
+
+    @property
+    def dataset_size(self) -> int:
+        """Samples in the split, over all ranks."""
+        return self._description.size
+
+    @property
+    def version(self) -> str:
+        """The dataset's version, the same as long as this loader lives."""
+        return self._description.address.version
+
+    @property
+    def recipe(self) -> str:
+        """The recipe's canonical text."""
+        return self._description.address.recipe
+
+    @property
+    def epoch(self) -> int:
+        """The epoch of the batch that comes next."""
+        return self._position.epoch
+
+    def __len__(self) -> int:
+        """Steps in an epoch, the same for every rank."""
+        return self._description.steps
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        """Reads an epoch, or what a loaded position leaves of it. The state is that of the iterator that was asked last."""
+        start = self._start
+        again = self._start = Position(start.epoch)
+        self._position = start
+        steps = share_steps(range(start.step, len(self)))
+        with self._open_session() as session, closing(fetch_ahead(partial(self._fetch, session, start.epoch), steps, self._prefetch, session.close)) as batches:
+            for step, arrays in zip(steps, batches, strict=True):
+                self._position = Position(start.epoch, step + 1)
+                yield self._delivery.hand_over(arrays)
+        self._position = Position(start.epoch + 1)
+        if self._start is again:  # unless set_epoch or load_state_dict said otherwise meanwhile
+            self._start = self._position
+
+    def __repr__(self) -> str:
+        address = self._description.address
+        asked = f"{address.dataset!r}, {address.split!r}, batch_size={address.batch_size}, seed={address.seed}, recipe={address.recipe!r}"
+        return f"{type(self).__name__}({', '.join(self._urls)!r}, {asked}, rank={address.rank}, world_size={address.world_size})"
+
+    def set_epoch(self, epoch: int) -> None:
+        """Makes the next pass the one of this epoch; from its beginning, unless a position in it was loaded and is still to be taken up."""
+        if epoch < 0:
+            raise InvalidParameter(f"epoch {epoch} is below 0.")
+        self._start = self._position = Position(epoch, self._start.step if self._start.epoch == epoch else 0)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tells the position: the batch after the one that was yielded last, and what it depends on. Plain values, the same on every rank."""
+        return save_position(self._position, self._description.address)
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
+        """Makes the next pass go on where a position was saved, by this loader or one on another number of ranks with the same batch_size * world_size.
+
+        Raises:
+            DatasetChanged: it was saved on another version of the dataset.
+            PositionMismatch: it was saved with another seed, recipe, ...; names what differs.
+        """
+        self._start = self._position = load_position(state_dict, self._description.address, len(self))
+
+    def explain(self, epoch: int, step: int) -> Provenance:
+        """Tells where a batch of this rank comes from: for each row its index, file, class, key, and what was done to it."""
+        with self._open_session() as session:
+            return read_provenance(session.get_json(_url(self._description.address_of(epoch, step), "json")))
+
+    def show(self, epoch: int, step: int) -> Picture:
+        """Gives the picture of a batch of this rank; a notebook shows it."""
+        address = self._description.address_of(epoch, step)
+        with self._open_session() as session:
+            return Picture(address.text, bytes(session.get(_url(address, "png")).body))
+
+    def _fetch(self, session: Session, epoch: int, step: int) -> Arrays:
+        address = self._description.address_of(epoch, step)
+        answer = session.get(_url(address, "safetensors"), turn=step + address.rank)
+        return self._delivery.read(answer.body, address)
+
+    def _open_session(self) -> Session:
+        return Session(self._urls, self._make_transport, self._patience_seconds)
+
+
+def _check_options(urls: tuple[str, ...], prefetch: int, *, is_numpy: bool, has_device: bool) -> None:
+    if not urls:
+        raise InvalidParameter("There is no URL of a server; one looks like http://lab:8000.")
+    if prefetch < 1:
+        raise InvalidParameter(f"prefetch {prefetch} is below 1.")
+    if is_numpy and has_device:
+        raise InvalidParameter("device and pin_memory are about torch's tensors; they do not go with as_numpy.")
+
+
+def _url(address: Address, suffix: str) -> str:
+    return f"{address.path}.{suffix}?{address.query}"

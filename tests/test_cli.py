@@ -1,0 +1,456 @@
+"""The command `batchlens`: in this process wherever that tells as much as one of its own."""
+
+import errno
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.main import get_command
+
+from service.cli import cli, main
+from service.settings import Settings, read_settings
+from service.sources.catalogue import Catalogue
+
+ROOT = Path(__file__).parents[1]
+
+NO_FLAGS = {
+    "token": "every user of the machine can read a command line",
+    "recipes": "a table: in the file, or as BATCHLENS_RECIPES__NAME",
+    "datasets": "a table of tables, likewise",
+}
+"""Settings without a flag, and why."""
+
+pytestmark = pytest.mark.usefixtures("no_variables")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    body: bytes
+    err: str
+
+    @property
+    def out(self) -> str:
+        return self.body.decode()
+
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
+    """Runs the command line as the shell does, in lines wide enough for any table."""
+    monkeypatch.setenv("COLUMNS", "400")
+
+    def call(*arguments: str | Path) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["batchlens", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsysbinary.readouterr()
+        return Outcome(int(ended.value.code or 0), out, err.decode())
+
+    return call
+
+
+def assert_one_clear_line(outcome: Outcome, *facts: str) -> None:
+    assert (outcome.code, outcome.body) == (2, b"")
+    assert re.fullmatch(r"Error: [^\n]+\n", outcome.err)
+    for fact in facts:
+        assert fact in outcome.err
+
+
+class TestHelp:
+    def test_lists_the_commands(self, run: Run):
+        outcome = run("--help")
+        assert outcome.code == 0
+        assert set(get_command(cli).commands) == {"serve", "get", "datasets", "check", "doctor"} | (set(get_command(cli).commands) & {"tune"})
+        for name in get_command(cli).commands:
+            assert re.search(rf"\b{name}\b", outcome.out)
+
+    def test_of_serve_shows_every_flag_with_its_variable(self, run: Run):
+        shown = run("serve", "--help").out
+        for parameter in get_command(cli).commands["serve"].params:
+            assert f"[BATCHLENS_{parameter.name.upper()}]" in shown
+            if parameter.name != "paths":
+                assert f"--{parameter.name.replace('_', '-')} " in shown
+
+    def test_of_serve_shows_the_defaults(self, run: Run):
+        shown = run("serve", "--help").out
+        for name in ("host", "port", "device", "queue_length", "batch_size", "shuffle", "log_level"):
+            assert f"[BATCHLENS_{name.upper()}] Default: {Settings.model_fields[name].get_default()}." in shown
+
+    def test_every_setting_is_a_flag_or_said_to_be_none(self, run: Run):
+        flags = {parameter.name for parameter in get_command(cli).commands["serve"].params}
+        assert flags | set(NO_FLAGS) == set(Settings.model_fields)
+        assert not flags & set(NO_FLAGS)
+        shown = run("serve", "--help").out
+        for told in ("BATCHLENS_TOKEN", "[recipes]", "[datasets.NAME.SPLIT]", "batchlens.toml", "BATCHLENS_CONFIG"):
+            assert told in shown
+
+    @pytest.mark.parametrize("command", ["get", "datasets", "check"])
+    def test_of_the_others_shows_where_data_comes_from(self, command: str, run: Run):
+        assert "[BATCHLENS_PATHS]" in run(command, "--help").out
+
+
+class TestDatasets:
+    def test_are_listed_with_sizes_and_classes(self, dataset_folder: Path, run: Run):
+        outcome = run("datasets", "--data", dataset_folder)
+        assert (outcome.code, outcome.err) == (0, "")
+        rows = [re.findall(r"[^│\s][^│]*[^│\s]|[^│\s]", line) for line in outcome.out.splitlines()[3:-1]]
+        assert rows == [["pets", "train", "9", "cat 4, dog 3, owl 2"], ["pets", "val", "5", "cat 2, dog 2, owl 1"]]
+
+    def test_of_several_paths(self, dataset_folder: Path, run: Run):
+        out = run("datasets", "-d", ROOT / "data", "-d", dataset_folder).out
+        assert out.index("shapes") < out.index("pets")
+
+    def test_come_from_the_variable(self, dataset_folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("BATCHLENS_PATHS", f"{ROOT / 'data'}:{dataset_folder}")
+        out = run("datasets").out
+        assert out.index("shapes") < out.index("pets")
+        assert "shapes" not in run("datasets", "-d", dataset_folder).out
+
+    def test_with_many_classes_stay_short(self, tmp_path: Path, run: Run):
+        for number in range(30):
+            (tmp_path / f"many/train/c{number:02}").mkdir(parents=True)
+            (tmp_path / f"many/train/c{number:02}/1.jpg").touch()
+        assert "c07 1, and 22 more" in run("datasets", "-d", tmp_path / "many").out
+
+    def test_say_that_links_were_refused(self, dataset_folder: Path, run: Run):
+        for number in range(3):
+            (dataset_folder / f"train/cat/link-{number}.jpg").symlink_to("/etc/hostname")
+        assert f"pets: links that lead out of {dataset_folder} are refused: 3" in run("datasets", "-d", dataset_folder).out
+
+    @pytest.mark.parametrize("name", ["a[red]b", "[/]", "[link=x]y", "[bold"])
+    def test_whose_names_look_like_markup_are_shown_as_they_are(self, name: str, tmp_path: Path, run: Run):
+        folder = tmp_path / "odd"
+        for place in (f"{name}/{name}", "plain/x"):
+            if "/" in name:
+                place = place.replace("/]", "]")  # noqa: PLW2901
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            (folder / place / "1.jpg").touch()
+        outcome = run("datasets", "-d", folder)
+        assert outcome.code == 0
+        assert outcome.out.count(name.replace("/", "")) >= 2
+
+    def test_at_a_bad_path(self, tmp_path: Path, run: Run):
+        assert_one_clear_line(run("datasets", "-d", tmp_path / "nowhere"), f"{tmp_path}/nowhere is no folder", "split/class/file")
+        assert_one_clear_line(run("datasets", "-d", tmp_path), f"{tmp_path} holds no dataset", "split/class/file")
+
+    def test_at_a_bad_path_that_looks_like_markup(self, tmp_path: Path, run: Run):
+        assert_one_clear_line(run("datasets", "-d", tmp_path / "[x]/[/y] " / ("long" * 60)), "[x]/[/y] ")
+
+
+class TestGet:
+    def test_writes_the_body_to_standard_output(self, dataset_folder: Path, run: Run):
+        outcome = run("get", "/datasets", "-d", dataset_folder)
+        assert (outcome.code, outcome.err) == (0, "")
+        (listed,) = json.loads(outcome.body)["datasets"]
+        assert (listed["name"], listed["splits"]) == ("pets", {"train": 9, "val": 5})
+
+    def test_writes_a_file_whole(self, dataset_folder: Path, tmp_path: Path, run: Run):
+        target = tmp_path / "new/batch.png"
+        target.parent.mkdir()
+        outcome = run("get", "/datasets/pets/splits/train/batches/0/1.png?seed=3", "-d", dataset_folder, "-o", target)
+        assert (outcome.code, outcome.body, outcome.err) == (0, b"", "")
+        with Image.open(target) as image:
+            assert image.format == "PNG"
+        assert [each.name for each in target.parent.iterdir()] == ["batch.png"]
+        assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
+        again = run("get", "/datasets/pets/splits/train/batches/0/1.png?seed=3", "-d", dataset_folder)
+        assert again.body == target.read_bytes()
+
+    def test_follows_to_a_random_batch(self, dataset_folder: Path, run: Run):
+        assert run("get", "/datasets/pets/splits/val/batches/random.png", "-d", dataset_folder).body.startswith(b"\x89PNG")
+
+    def test_takes_a_path_without_its_slash(self, dataset_folder: Path, run: Run):
+        assert run("get", "datasets", "-d", dataset_folder).code == 0
+
+    def test_does_not_depend_on_the_hosts_that_are_allowed(self, dataset_folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("BATCHLENS_ALLOWED_HOSTS", "lab.example")
+        assert run("get", "/datasets", "-d", dataset_folder).code == 0
+
+    def test_replaces_a_file_and_keeps_a_link_to_it(self, dataset_folder: Path, tmp_path: Path, run: Run):
+        (tmp_path / "old.json").write_text("old " * 10_000)
+        (tmp_path / "link.json").symlink_to("old.json")
+        assert run("get", "/datasets", "-d", dataset_folder, "-o", tmp_path / "link.json").code == 0
+        assert (tmp_path / "link.json").is_symlink()
+        assert json.loads((tmp_path / "old.json").read_text())["datasets"]
+
+    def test_writes_into_a_pipe(self, dataset_folder: Path, tmp_path: Path, run: Run):
+        os.mkfifo(tmp_path / "pipe")
+        got: list[bytes] = []
+        reader = threading.Thread(target=lambda: got.append((tmp_path / "pipe").read_bytes()), daemon=True)
+        reader.start()
+        assert run("get", "/datasets", "-d", dataset_folder, "-o", tmp_path / "pipe").code == 0
+        assert (tmp_path / "pipe").is_fifo()
+        reader.join(30)
+        assert json.loads(got[0])["datasets"]
+
+    def test_writes_to_a_descriptor(self, dataset_folder: Path, tmp_path: Path, run: Run):
+        with (tmp_path / "out").open("wb") as file:
+            assert run("get", "/datasets", "-d", dataset_folder, "-o", f"/dev/fd/{file.fileno()}").code == 0
+            assert os.fstat(file.fileno()).st_nlink == 1  # still the file that was opened
+        assert json.loads((tmp_path / "out").read_bytes())["datasets"]
+
+    @pytest.mark.parametrize("path", ["/nowhere", "/datasets/cars", "/datasets/pets/splits/train/batches/0/99.png", "http://elsewhere.example/"])
+    def test_reports_a_problem_and_writes_nothing(self, path: str, dataset_folder: Path, tmp_path: Path, run: Run):
+        kept = tmp_path / "kept"
+        kept.mkdir()
+        (kept / "old.json").write_text("old")
+        for target in (kept / "new.json", kept / "old.json"):
+            outcome = run("get", path, "-d", dataset_folder, "-o", target)
+            assert (outcome.code, outcome.body) == (1, b"")
+            assert json.loads(outcome.err)["status"] == 404
+        assert {each.name: each.read_text() for each in kept.iterdir()} == {"old.json": "old"}
+
+    def test_reports_a_bad_parameter(self, dataset_folder: Path, run: Run):
+        outcome = run("get", "/datasets/pets/splits/train/batches/0/0.png?recipe=Explode([3])", "-d", dataset_folder)
+        assert (outcome.code, outcome.body) == (1, b"")
+        assert json.loads(outcome.err)["status"] == 422
+        assert "Explode" in outcome.err
+
+    def test_says_where_it_cannot_write(self, dataset_folder: Path, tmp_path: Path, run: Run):
+        (tmp_path / "file").touch()
+        for target, reason in (("nowhere/x.json", "No such file"), ("file/x.json", "Not a directory"), (".", "Is a directory"), ("x" * 300, "name too long")):
+            assert_one_clear_line(run("get", "/datasets", "-d", dataset_folder, "-o", tmp_path / target), f"Cannot write {tmp_path / target}: ", reason)
+        assert sorted(each.name for each in tmp_path.iterdir()) == ["file", "pets"]
+
+    def test_says_what_is_no_path(self, dataset_folder: Path, run: Run):
+        assert_one_clear_line(run("get", "/data\0sets", "-d", dataset_folder), r"'/data\x00sets' is no path to ask for")
+
+
+class TestCheck:
+    def test_of_sound_images(self, dataset_folder: Path, run: Run):
+        outcome = run("check", "-d", dataset_folder)
+        assert (outcome.code, outcome.out) == (0, "All 14 images can be read.\n")
+        outcome = run("check", "-d", dataset_folder, "--json")
+        assert (outcome.code, json.loads(outcome.out)) == (0, {"checked": 14, "broken": []})
+
+    def test_of_broken_images(self, dataset_folder: Path, run: Run, make_image: Callable[..., Path]):
+        (dataset_folder / "train/cat/broken [1].jpg").write_bytes((dataset_folder / "train/cat/cat-0.jpg").read_bytes()[:-200])
+        (dataset_folder / "val/owl/zero.png").touch()
+        (dataset_folder / "val/owl/gone.png").symlink_to("nowhere.png")
+        outcome = run("check", "-d", dataset_folder, "--json")
+        assert outcome.code == 1
+        found = json.loads(outcome.out)
+        assert found["checked"] == 17
+        assert [(each["dataset"], each["split"], each["sample"], each["file"], each["code"]) for each in found["broken"]] == [
+            ("pets", "train", 0, "train/cat/broken [1].jpg", "unreadable-image"),
+            ("pets", "val", 4, "val/owl/gone.png", "unreadable-image"),
+            ("pets", "val", 6, "val/owl/zero.png", "unreadable-image"),
+        ]
+        table = run("check", "-d", dataset_folder)
+        assert table.code == 1
+        for each in found["broken"]:
+            assert re.search(rf"│ pets +│ {each['split']} +│ {each['sample']} +│ {re.escape(each['file'])} +│ {re.escape(each['problem'])} +│", table.out)
+        assert "3 of 17 images cannot be used." in table.out
+
+    def test_keeps_to_the_limits(self, dataset_folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("BATCHLENS_MAX_IMAGE_PIXELS", "2600")
+        outcome = run("check", "-d", dataset_folder, "--json")
+        large = 0
+        for path in dataset_folder.glob("*/*/*"):
+            with Image.open(path) as image:
+                large += image.width * image.height > 2600
+        assert 0 < large < 14
+        assert outcome.code == 1
+        assert [each["code"] for each in json.loads(outcome.out)["broken"]] == ["image-too-large"] * large
+
+    def test_reports_in_the_order_of_the_listing_however_long_each_takes(self, tmp_path: Path, run: Run, make_image: Callable[..., Path]):
+        for number in range(120):
+            path = make_image(tmp_path / f"pets/train/c{number % 3}/{number:03}.png", (900, 700) if number % 10 == 0 else (9, 7))
+            if number % 2:
+                path.write_bytes(path.read_bytes()[:60])
+        dataset = Catalogue([tmp_path / "pets"], 10**8, 10**8).dataset("pets")
+        split = dataset.split("train")
+        paths = [split.file(index).path for index in range(len(split))]
+        broken = [(index, path) for index, path in enumerate(paths) if int(path[-7:-4]) % 2]
+        found = json.loads(run("check", "-d", tmp_path / "pets", "--json").out)
+        assert [(each["sample"], each["file"]) for each in found["broken"]] == broken
+        assert found["checked"] == 120
+
+    def test_at_a_bad_path(self, tmp_path: Path, run: Run):
+        assert_one_clear_line(run("check", "-d", tmp_path / "nowhere"), "nowhere is no folder")
+
+
+class TestDoctor:
+    def test_tells_versions_devices_and_workers(self, run: Run, monkeypatch: pytest.MonkeyPatch):
+        import torch
+
+        monkeypatch.setenv("BATCHLENS_WORKERS", "7")
+        outcome = run("doctor")
+        assert (outcome.code, outcome.err) == (0, "")
+        for fact in (torch.__version__.partition("+")[0], Image.__version__, "cpu", "GiB free", "7 for each split in use", "512 MiB"):
+            assert fact in outcome.out
+
+    def test_says_what_is_wrong_with_the_settings(self, run: Run, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("BATCHLENS_WORKERS", "many")
+        assert_one_clear_line(run("doctor"), "workers (BATCHLENS_WORKERS)")
+
+
+class TestServeThatCannotStart:
+    """One line, exit code 2; in this process, since it ends before a server starts."""
+
+    FLAGS = ("--port", "0", "--workers", "0", "--device", "cpu")
+
+    def test_without_a_dataset(self, tmp_path: Path, run: Run):
+        assert_one_clear_line(run("serve", tmp_path / "nowhere", *self.FLAGS), "nowhere is no folder")
+        assert_one_clear_line(run("serve", tmp_path, *self.FLAGS), "holds no dataset: expected images at split/class/file")
+
+    def test_with_one_name_twice(self, dataset_folder: Path, run: Run):
+        assert_one_clear_line(run("serve", dataset_folder, dataset_folder, *self.FLAGS), "Two datasets are called 'pets'")
+
+    def test_with_a_port_in_use(self, dataset_folder: Path, run: Run):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            outcome = run("serve", dataset_folder, "--port", port, "--workers", "0")
+        assert_one_clear_line(outcome, f"Cannot listen on 127.0.0.1 port {port}: {os.strerror(errno.EADDRINUSE)}. Another port: --port.")
+
+    @pytest.mark.parametrize("host", ["192.0.2.1", "no such host", "x" * 70 + ".example", "[::1]"])
+    def test_with_a_host_that_is_not_its_own(self, host: str, dataset_folder: Path, run: Run):
+        outcome = run("serve", dataset_folder, "--host", host, *self.FLAGS)
+        assert_one_clear_line(outcome, "Cannot listen on ", host)
+        assert "--port" not in outcome.err
+
+    @pytest.mark.parametrize(
+        ("flag", "value", "message"),
+        [
+            ("--port", "99999", "port (BATCHLENS_PORT): Input should be less than or equal to 65535, not '99999'"),
+            ("--device", "gpu", "device (BATCHLENS_DEVICE)"),
+            ("--device", "cuda:999", "There is no device 'cuda:999'. Known: cpu"),
+            ("--log-level", "loud", "log_level (BATCHLENS_LOG_LEVEL)"),
+            ("--batch-size", "5000", "batch_size (BATCHLENS_BATCH_SIZE): 5000 is above max_batch_size"),
+        ],
+    )
+    def test_with_a_bad_setting(self, flag: str, value: str, message: str, dataset_folder: Path, run: Run):
+        assert_one_clear_line(run("serve", dataset_folder, *self.FLAGS, flag, value), message)
+
+    def test_with_a_bad_recipe_in_the_file(self, dataset_folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+        (tmp_path / "settings.toml").write_text('[recipes]\nmine = "Explode([1])"\n')
+        monkeypatch.setenv("BATCHLENS_CONFIG", str(tmp_path / "settings.toml"))
+        assert_one_clear_line(run("serve", dataset_folder, *self.FLAGS), "recipes.mine", "Explode")
+
+    def test_with_a_flag_of_another_type_or_none_at_all(self, run: Run):
+        for arguments in (("--port", "abc"), ("--prot", "1")):
+            outcome = run("serve", *arguments)
+            assert (outcome.code, outcome.body) == (2, b"")
+            assert arguments[0] in outcome.err
+            assert "Traceback" not in outcome.err
+
+
+class TestServe:
+    """A process of its own; `tests/e2e` asks it for batches."""
+
+    @pytest.fixture
+    def start(self, dataset_folder: Path, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+        """Starts a server in a session of its own; whatever is left of that when the test ends is killed."""
+        started: list[subprocess.Popen[str]] = []
+
+        def call(*arguments: str) -> "subprocess.Popen[str]":
+            command = [sys.executable, "-m", "service", "serve", str(dataset_folder), "--device", "cpu", *arguments]
+            with (tmp_path / "stderr").open("w") as err:
+                started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True, cwd=ROOT, start_new_session=True))
+            return started[-1]
+
+        yield call
+        for process in started:
+            for pid in session_of(process.pid):
+                os.kill(pid, signal.SIGKILL)
+            process.wait(30)
+            assert process.stdout is not None
+            process.stdout.close()
+
+    @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
+    def test_ends_cleanly_when_told_to_as_soon_as_it_has_said_where_it_is(
+        self, sign: signal.Signals, start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
+    ):
+        process = start("--port", "0", "--workers", "1")
+        assert process.stdout is not None
+        lines = []
+        while "URL" not in "".join(lines[-1:]):
+            lines.append(process.stdout.readline())
+            assert lines[-1], "it has ended before"
+        printed = "".join(lines)
+        for fact in ("pets", "train", "val", "cat 4, dog 3, owl 2", "cat 2, dog 2, owl 1", "Device  cpu", "1 workers"):
+            assert fact in printed
+        assert re.search(r"URL +http://localhost:\d+\n$", printed)
+        if sign is signal.SIGINT:
+            os.killpg(process.pid, sign)  # as Ctrl-C does
+        else:
+            process.send_signal(sign)
+        assert process.wait(60) == 0
+        wait_until(lambda: not session_of(process.pid))
+        assert "Traceback" not in (tmp_path / "stderr").read_text()
+
+    def test_with_a_port_in_use_ends_before_it_loads_anything(self, start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            process = start("--port", str(taken.getsockname()[1]), "--workers", "1")
+            assert process.wait(60) == 2
+        assert re.fullmatch(r"Error: Cannot listen on [^\n]+\n", (tmp_path / "stderr").read_text())
+        wait_until(lambda: not session_of(process.pid))
+
+
+class TestUrl:
+    """The URL that is printed passes the service's own host check."""
+
+    @pytest.fixture
+    def listener(self) -> Iterator[socket.socket]:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            yield listener
+
+    @pytest.mark.parametrize(
+        ("host", "allowed", "shown"),
+        [
+            ("127.0.0.1", None, "localhost"),
+            ("127.0.0.1", "lab.example", "127.0.0.1"),
+            ("localhost", "lab.example", "localhost"),
+            ("192.168.1.5", None, "192.168.1.5"),
+            ("::1", None, "[::1]"),
+            ("0.0.0.0", None, "localhost"),
+            ("0.0.0.0", "lab.example,*.org", "lab.example"),
+            ("::", f"localhost,{socket.gethostname()}", socket.gethostname()),
+            ("0.0.0.0", "*", socket.gethostname()),
+        ],
+    )
+    def test_names_a_host_that_is_allowed(self, host: str, allowed: str | None, shown: str, listener: socket.socket):
+        from service.cli import _url
+
+        settings = read_settings(host=host, allowed_hosts=allowed)
+        assert _url(settings, listener) == f"http://{shown}:{listener.getsockname()[1]}"
+
+
+def session_of(leader: int) -> set[int]:
+    """Lists the living processes of a session."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+        except OSError:
+            continue
+        if int(session) == leader and state != "Z":
+            found.add(int(path.parent.name))
+    return found
+
+
+def wait_until(is_true: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_true():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.02)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
