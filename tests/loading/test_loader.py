@@ -188,7 +188,7 @@ def test_old_batches_give_way_but_never_one_that_is_being_read(open_loader: Open
 
 def test_memory_held_by_readers_is_waited_for_and_then_refused(open_loader: OpenLoader) -> None:
     loader = open_loader(workers=0, slab_bytes=1 << 20, deadline_seconds=3.0)
-    held = [loader.submit(order(0, epoch=epoch)) for epoch in range(10)]  # 96 KiB each: all of it
+    held = [loader.submit(order(0, epoch=epoch)) for epoch in range(14)]  # 96 KiB each: more than there is
     done = [ticket for ticket in held if _is_done(ticket)]
     assert 0 < len(done) < len(held)
     with pytest.raises(NoSlot, match="For 3 seconds there was no memory"):
