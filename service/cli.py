@@ -94,7 +94,9 @@ def serve(
         if settings.workers:
             from service.loading.forkserver import preload
 
+            on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the workers' processes too; this one ends them.
             preload()  # It loads torch in a process of its own while this one does the same.
+            signal.signal(signal.SIGINT, on_interrupt)
         _serve(settings, listener)
 
 

@@ -91,7 +91,7 @@ def test_writes_from_outside_are_off_without_a_token(open_client: OpenClient, ho
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.9.9.9"])
 def test_writes_from_this_machine_need_no_token(open_client: OpenClient, host: str) -> None:
     client = open_client(host=host)
-    assert [client.request(method, path, json={"device": "cpu"}).status_code for method, path in writes(client)] != []
+    assert {client.request(method, path, json={"device": "cpu"}).status_code for method, path in writes(client)} == {200, 204}
     assert client.json("/loaders") == {"loaders": []}
 
 
@@ -99,7 +99,7 @@ def test_reading_needs_no_token(open_client: OpenClient) -> None:
     client = open_client(token="very-secret", host="0.0.0.0")
     for method, path in every_call(client):
         if method == "get":
-            assert client.get(path).status_code < 400, path
+            assert client.get(path).status_code not in {401, 403}, path
 
 
 def test_the_token_is_nowhere_to_be_seen(open_client: OpenClient, caplog: pytest.LogCaptureFixture) -> None:
@@ -149,8 +149,8 @@ def test_requests_have_ids_of_their_own(client: Client) -> None:
 @pytest.mark.parametrize(
     "path", ["/assets/../app.py", "/assets/%2e%2e/app.py", "/assets/..%2fpage.py", "/assets/%2fetc/passwd", "/assets/%00", "/docs/assets/../../x"]
 )
-def test_nothing_but_assets_is_served_as_assets(client: Client, path: str) -> None:
-    client.problem(path, 404, "unknown-page")
+def test_nothing_but_assets_is_served_as_assets(client: Client, root: str, path: str) -> None:
+    client.problem(root + path, 404, "unknown-page")
 
 
 def test_files_come_by_index_alone_and_links_out_of_the_folder_do_not(open_client: OpenClient, dataset_folder: Path) -> None:
