@@ -242,9 +242,10 @@ def _tabulate(catalogue: Catalogue) -> Group:
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
+        settings.host.encode("idna")  # create_server would leave its socket open if this failed there
         return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as exc:
-        reason = os.strerror(exc.errno) if exc.errno in errno.errorcode else exc.strerror or exc
+        reason = (exc.strerror or str(exc)).partition(" (while ")[0]  # the address follows there, once more
         advice = " Another port: --port." if exc.errno in {errno.EADDRINUSE, errno.EACCES} else ""
         raise StartupError(f"Cannot listen on {settings.host} port {settings.port}: {reason}.{advice}") from exc
     except UnicodeError as exc:

@@ -9,8 +9,8 @@
     │   ├── UnequalShapes  BatchTooLarge  NotAcceptable
     │   └── RangeNotSatisfiable  BodyTooLarge  MethodNotAllowed
     ├── SampleError              one image stands in the way
-    │   ├── UnreadableImage  ImageTooLarge
-    │   └── SampleChanged  RenderCrashed
+    │   ├── UnreadableImage  ImageTooLarge      what the file holds; `on_error=mask` gives zeros
+    │   └── SampleChanged  SampleUnavailable  RenderCrashed
     ├── VersionGone              a pinned dataset version is no longer served
     ├── Unavailable              not now; try again after `retry_after_seconds`
     │   └── QueueFull  NoSlot  ShuttingDown  NotReady
@@ -205,6 +205,12 @@ class SampleChanged(SampleError):
     """The file is no longer the one that the dataset's version was made of."""
 
     code = "sample-changed"
+
+
+class SampleUnavailable(SampleError):
+    """The file cannot be opened or read at the moment."""
+
+    code = "sample-unavailable"
 
 
 class RenderCrashed(SampleError):

@@ -65,11 +65,13 @@ class TestSources:
         assert read_settings().port == 1
 
     def test_a_file_in_the_working_folder_is_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        (tmp_path / "batchlens.toml").write_text("port = 1")
         monkeypatch.chdir(tmp_path)
-        assert read_settings().port == 8000  # the fixture has named another file
         monkeypatch.delenv("BATCHLENS_CONFIG")
+        assert read_settings().port == 8000
+        (tmp_path / "batchlens.toml").write_text("port = 1")
         assert read_settings().port == 1
+        monkeypatch.setenv("BATCHLENS_CONFIG", os.devnull)
+        assert read_settings().port == 8000
 
     def test_dotenv_files_and_variables_of_others_are_not_read(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / ".env").write_text("BATCHLENS_PORT=1\nPORT=1\n")

@@ -13,14 +13,43 @@ from service.api.bodies import PiecewiseResponse, digest, wants_digest
 from service.api.dependencies import Services
 from service.encoding.batch import Batch
 from service.encoding.formats import Piece
+from service.errors import (
+    BatchlensError,
+    BatchTooLarge,
+    DeadlineExceeded,
+    ImageTooLarge,
+    NoSlot,
+    QueueFull,
+    RenderCrashed,
+    SampleChanged,
+    SampleUnavailable,
+    ShuttingDown,
+    StepFailed,
+    UnreadableImage,
+)
 from service.loading.order import Order
 from service.planning.address import entity_tag
 from service.sources.source import Dataset
 
+RENDERING: tuple[type[BatchlensError], ...] = (
+    UnreadableImage,
+    ImageTooLarge,
+    SampleChanged,
+    SampleUnavailable,
+    StepFailed,
+    RenderCrashed,
+    BatchTooLarge,
+    QueueFull,
+    NoSlot,
+    ShuttingDown,
+    DeadlineExceeded,
+)
+"""How rendering can fail."""
+
 IMMUTABLE = "public, max-age=31536000, immutable"
 _CHECKED = {
     "ETag": "Changes whenever the bytes do; send it back as If-None-Match.",
-    "Cache-Control": "For ever where the URL pins the version, else with a check each time.",
+    "Cache-Control": "For ever where the URL names all it depends on, the version too; else with a check each time.",
     "X-Batchlens-Version": "The dataset's version.",
 }
 _TIMED = {"Server-Timing": "Milliseconds for plan, wait, render, encode."}
@@ -57,7 +86,7 @@ class Asked:
 
     Attributes:
         order: what to render.
-        is_pinned: whether the URL names the version.
+        is_pinned: whether the URL names all that the answer depends on.
         watch: has run since planning began.
     """
 
@@ -84,9 +113,11 @@ async def answer_rendered(
     """
 
     def tag(device_kind: str) -> str:
-        return entity_tag(asked.order.key, *form, device_kind, services.fingerprint.text)
+        return entity_tag(asked.order.key, *form, device_kind, services.fingerprint.text, *limits)
 
     order, watch = asked.order, asked.watch
+    settings = services.settings
+    limits = [str(settings.max_image_pixels), str(settings.max_image_bytes)] if order.address.on_error == "mask" else []  # They decide what is masked.
     headers = cache_headers(order.dataset, tag(services.selection.kind), asked.is_pinned)
     if is_current(request, headers["ETag"]):
         return not_modified(headers)
@@ -94,8 +125,7 @@ async def answer_rendered(
         watch.lap("wait")
         watch.take_out("wait", "render", delivery.render_seconds)
         headers["ETag"] = tag(delivery.device_kind)  # The device may have changed in between.
-        pieces = await run_in_threadpool(encode, delivery.batch, headers["ETag"])
-        delivery.keep(pieces)
+        pieces = delivery.keep(await run_in_threadpool(encode, delivery.batch, headers["ETag"]))
     if wants_digest(request):
         headers["Repr-Digest"] = await run_in_threadpool(digest, pieces)
     watch.lap("encode")
@@ -103,7 +133,7 @@ async def answer_rendered(
 
 
 def cache_headers(dataset: Dataset, etag: str, is_pinned: bool) -> dict[str, str]:
-    """Gives the headers that let an answer be cached: for ever where the URL pins the version, else with a check each time."""
+    """Gives the headers that let an answer be cached: for ever where the URL names all it depends on, else with a check each time."""
     return {"ETag": etag, "Cache-Control": IMMUTABLE if is_pinned else "no-cache", "X-Batchlens-Version": dataset.version}
 
 

@@ -8,33 +8,15 @@ from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi import Query as QueryParameters
 from fastapi.responses import RedirectResponse
 
-from service.api.answers import Asked, Stopwatch, answer_rendered, cached_responses, describe_headers
+from service.api.answers import RENDERING, Asked, Stopwatch, answer_rendered, cached_responses, describe_headers
 from service.api.dependencies import DatasetDep, Services, ServicesDep, SplitDep
 from service.api.errors import problems
 from service.api.negotiation import choose_format
-from service.api.orders import make_order
+from service.api.orders import is_pinned, make_order
 from service.api.schemas import BatchQuery, Provenance
 from service.encoding.batch import Batch
 from service.encoding.formats import FORMATS, Format, Piece, Presentation
-from service.errors import (
-    BatchTooLarge,
-    DeadlineExceeded,
-    ImageTooLarge,
-    InvalidRecipe,
-    NoSlot,
-    NotAcceptable,
-    QueueFull,
-    RenderCrashed,
-    SampleChanged,
-    ShuttingDown,
-    StepFailed,
-    UnequalShapes,
-    UnknownDataset,
-    UnknownSplit,
-    UnknownStep,
-    UnreadableImage,
-    VersionGone,
-)
+from service.errors import InvalidRecipe, NotAcceptable, UnequalShapes, UnknownDataset, UnknownSplit, UnknownStep, VersionGone
 from service.planning.plan import count_steps
 
 router = APIRouter(prefix="/datasets/{dataset}/splits/{split}/batches", tags=["batches"])
@@ -47,10 +29,6 @@ Query: TypeAlias = Annotated[BatchQuery, QueryParameters()]
 
 _RANDOM_EPOCHS = 1000
 _ADDRESSING = (UnknownDataset, UnknownSplit, UnknownStep, InvalidRecipe, VersionGone)
-_RENDERING = (
-    UnreadableImage, ImageTooLarge, SampleChanged, StepFailed, RenderCrashed, UnequalShapes, BatchTooLarge, QueueFull, NoSlot, ShuttingDown, DeadlineExceeded,
-    NotAcceptable,
-)  # fmt: skip
 _TYPES = [each.media_type for each in FORMATS.values() if each.name != "json"]
 _BATCH = cached_responses("The batch: tensors, a picture, or its provenance.", *_TYPES, model=Provenance)
 _ELSEWHERE = {"Location": "The batch's address, with its version pinned.", "Cache-Control": "no-store, since the next answer is another."}
@@ -61,7 +39,7 @@ def plan_request(services: ServicesDep, dataset: DatasetDep, split: SplitDep, ep
     watch = Stopwatch()
     order = make_order(services, dataset, split, query, epoch, step)
     watch.lap("plan")
-    return Asked(order, query.version is not None, watch)
+    return Asked(order, is_pinned(services, query), watch)
 
 
 AskedDep: TypeAlias = Annotated[Asked, Depends(plan_request)]
@@ -82,13 +60,13 @@ def get_random_batch(services: ServicesDep, dataset: DatasetDep, split: SplitDep
     return RedirectResponse(f"{address.path}.{format}?{address.query}{options}", 307, {"Cache-Control": "no-store"})
 
 
-@router.get("/{epoch}/{step}.{format}", response_class=Response, responses=_BATCH | problems(*_ADDRESSING, *_RENDERING))
+@router.get("/{epoch}/{step}.{format}", response_class=Response, responses=_BATCH | problems(*_ADDRESSING, *RENDERING, NotAcceptable, UnequalShapes))
 async def get_batch(request: Request, services: ServicesDep, asked: AskedDep, query: Query, format: FormatPath) -> Response:  # noqa: A002
     """Gives a batch as a picture, or tells where it comes from and what was done to each sample."""
     return await _answer(request, services, asked, query, FORMATS[format])
 
 
-@router.get("/{epoch}/{step}", response_class=Response, responses=_BATCH | problems(*_ADDRESSING, *_RENDERING))
+@router.get("/{epoch}/{step}", response_class=Response, responses=_BATCH | problems(*_ADDRESSING, *RENDERING, NotAcceptable, UnequalShapes))
 async def get_batch_as_accepted(request: Request, services: ServicesDep, asked: AskedDep, query: Query) -> Response:
     """Gives a batch in the format that the Accept header prefers."""
     response = await _answer(request, services, asked, query, choose_format(request.headers.getlist("accept")))

@@ -29,6 +29,7 @@ STATUSES: Mapping[type[errors.BatchlensError], int] = {
     errors.RangeNotSatisfiable: 416,
     errors.SampleError: 422,
     errors.SampleChanged: 409,
+    errors.SampleUnavailable: 503,
     errors.VersionGone: 409,
     errors.InvalidDataset: 409,
     errors.Unavailable: 503,

@@ -28,6 +28,13 @@ def check_version(dataset: Dataset, version: str | None) -> None:
         raise VersionGone(f"Version {version!r} of {dataset.name!r} is no longer served; now it is {dataset.version!r}.", current=dataset.version)
 
 
+def is_pinned(services: Services, query: EpochQuery | ViewsQuery) -> bool:
+    """Says whether a URL names everything that its answer depends on, so that a cache may keep it for ever: nothing is left to settings, which may change."""
+    has_text = query.recipe is not None and query.recipe.strip() not in services.recipes
+    is_whole = isinstance(query, ViewsQuery) or None not in (query.batch_size, query.shuffle)
+    return query.version is not None and has_text and is_whole
+
+
 def find_recipe(services: Services, dataset: Dataset, split: Split, text: str | None) -> Recipe:
     """Gives the recipe asked for, else the one set for the split, else the one that is called like the split, else `val`.
 

@@ -2,16 +2,15 @@
 
 from typing import Annotated
 
-import numpy as np
 from fastapi import APIRouter, Path, Request, Response
 from fastapi import Query as QueryParameters
 from fastapi.responses import FileResponse
 from PIL import Image
 
-from service.api.answers import Asked, Stopwatch, answer_rendered, cache_headers, cached_responses, is_current, not_modified
+from service.api.answers import RENDERING, Asked, Stopwatch, answer_rendered, cache_headers, cached_responses, is_current, not_modified
 from service.api.dependencies import DatasetDep, ServicesDep, SplitDep
 from service.api.errors import problems
-from service.api.orders import make_views_order
+from service.api.orders import is_pinned, make_views_order
 from service.api.ranges import check_range
 from service.api.schemas import SampleDetail, SamplePage, SamplesQuery, ViewsQuery
 from service.encoding.batch import Batch
@@ -19,18 +18,12 @@ from service.encoding.formats import Piece
 from service.encoding.picture import PictureOptions, draw_views
 from service.encoding.png import encode_png
 from service.errors import (
-    BatchTooLarge,
-    DeadlineExceeded,
     ImageTooLarge,
     InvalidRecipe,
-    NoSlot,
-    QueueFull,
     RangeNotSatisfiable,
-    RenderCrashed,
     SampleChanged,
     SampleError,
-    ShuttingDown,
-    StepFailed,
+    SampleUnavailable,
     UnknownClass,
     UnknownDataset,
     UnknownSample,
@@ -47,9 +40,6 @@ router = APIRouter(prefix="/datasets/{dataset}/splits/{split}/samples", tags=["s
 _MOST_COLUMNS = 9
 
 Index = Annotated[int, Path(ge=0, le=2**63 - 1, description="Position in the split's sorted listing.", examples=[0])]
-_RENDERING = (
-    UnreadableImage, ImageTooLarge, SampleChanged, StepFailed, RenderCrashed, BatchTooLarge, QueueFull, NoSlot, ShuttingDown, DeadlineExceeded,
-)  # fmt: skip
 _IMAGE = cached_responses("The file.", "image/*", is_rendered=False)
 _PART = {206: cached_responses("The part or parts of the file that the Range header asks for.", "image/*", "multipart/byteranges", is_rendered=False)[200]}
 _PICTURE = cached_responses("The picture.", "image/png")
@@ -58,8 +48,8 @@ _PICTURE = cached_responses("The picture.", "image/png")
 @router.get("", responses=problems(UnknownDataset, UnknownSplit, UnknownClass))
 def list_samples(dataset: DatasetDep, split: SplitDep, query: Annotated[SamplesQuery, QueryParameters()]) -> SamplePage:
     """Lists a page of samples: index, class, label, file, width, height, bytes."""
-    wanted = np.arange(len(split)) if query.class_name is None else split.indices_of(dataset.label_of(query.class_name))
-    page = wanted[query.offset : query.offset + query.limit].tolist()
+    wanted = range(len(split)) if query.class_name is None else split.indices_of(dataset.label_of(query.class_name)).tolist()
+    page = wanted[query.offset : query.offset + query.limit]
     return SamplePage(total=len(wanted), offset=query.offset, limit=query.limit, samples=[_describe(dataset, split, index) for index in page])
 
 
@@ -72,7 +62,9 @@ def get_sample(dataset: DatasetDep, split: SplitDep, index: Index) -> SampleDeta
 @router.get(
     "/{index}/image",
     response_class=Response,
-    responses=_IMAGE | _PART | problems(UnknownDataset, UnknownSplit, UnknownSample, UnreadableImage, ImageTooLarge, SampleChanged, RangeNotSatisfiable),
+    responses=_IMAGE
+    | _PART
+    | problems(UnknownDataset, UnknownSplit, UnknownSample, UnreadableImage, ImageTooLarge, SampleChanged, SampleUnavailable, RangeNotSatisfiable),
 )
 def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Index) -> Response:
     """Gives the original file, byte for byte."""
@@ -88,7 +80,7 @@ def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Ind
 @router.get(
     "/{index}/views.png",
     response_class=Response,
-    responses=_PICTURE | problems(UnknownDataset, UnknownSplit, UnknownSample, InvalidRecipe, VersionGone, *_RENDERING),
+    responses=_PICTURE | problems(UnknownDataset, UnknownSplit, UnknownSample, InvalidRecipe, VersionGone, *RENDERING),
 )
 async def get_views(
     request: Request, services: ServicesDep, dataset: DatasetDep, split: SplitDep, index: Index, query: Annotated[ViewsQuery, QueryParameters()]
@@ -104,7 +96,7 @@ async def get_views(
         titles = [f"original {row.width}x{row.height}", *(f"epoch {query.epoch + position}" for position in range(query.epochs))]
         return [encode_png(draw_views(original, batch.images, titles, order.recipe.normalization, options))]
 
-    return await answer_rendered(request, services, Asked(order, query.version is not None, watch), ("views", repr(options)), "image/png", encode)
+    return await answer_rendered(request, services, Asked(order, is_pinned(services, query), watch), ("views", repr(options)), "image/png", encode)
 
 
 def _describe(dataset: Dataset, split: Split, index: int) -> SampleDetail:

@@ -75,7 +75,7 @@ class SamplesQuery(Query):
 class PageQuery(Query):
     """What the page for people shows."""
 
-    epoch: int = Field(0, ge=0, le=_LARGEST - 1, description="Which pass over each split.")
+    epoch: int = Field(0, ge=0, le=_LARGEST, description="Which pass over each split.")
     step: int = Field(0, ge=0, le=_LARGEST, description="Position of the batch in the epoch; the last one where there are fewer.")
     seed: int = Field(0, ge=0, le=_LARGEST, description="Picks the order and the randomness.")
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from service.client import tail, torch_tail
 from service.client.description import Description
 from service.client.errors import MalformedAnswer
-from service.client.safetensors_reader import Array, Tensors, read_safetensors
+from service.client.memory import Array
+from service.client.safetensors_reader import Tensors, read_safetensors
 from service.planning.address import Address
 
 if TYPE_CHECKING:

@@ -41,8 +41,8 @@ class Description:
         size: samples in the split.
         steps: in each epoch.
         dtype: of the images that the loader yields.
-        tail_text: the part of the recipe that the client applies; "" where the server applies it.
-        tail: the same, with a last conversion to `dtype` where that differs.
+        tail_text: the part of the recipe that the server leaves out; "" where it applies all of it.
+        tail: what the client applies, with a last conversion to `dtype` where the recipe yields another; empty where uint8 is wanted.
     """
 
     address: Address
@@ -107,8 +107,10 @@ def _compose(choices: Choices, dataset: Mapping[str, Any], epoch: Mapping[str, A
 
 
 def _share_out(dtype: DType, recipe: Mapping[str, Any], is_numpy: bool) -> tuple[DType, str, Tail]:
-    """Decides what travels and what is left for the client: bytes wherever the client can do the rest, else the finished numbers."""
-    if dtype == "uint8" or recipe["head_dtype"] != "uint8":
+    """Decides what travels and what is left to the client: bytes wherever the client can do the rest, else the finished numbers."""
+    if dtype == "uint8":
+        return dtype, recipe["tail"], ()
+    if recipe["head_dtype"] != "uint8":
         return dtype, "", ()
     try:
         tail = parse_tail(recipe["tail"], dtype)

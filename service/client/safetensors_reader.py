@@ -6,14 +6,12 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from service.client.errors import MalformedAnswer
-
-Array: TypeAlias = "npt.NDArray[Any]"
+from service.client.memory import Array, align
 
 _PREFIX_BYTES = 8
 _TYPES = {"U8": "uint8", "F32": "float32", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "BOOL": "bool"}
@@ -38,14 +36,14 @@ def read_safetensors(content: memoryview) -> Tensors:
     """Reads a file.
 
     Args:
-        content: the whole file; the arrays share its memory, writable where it is. Arrays that do not lie on a multiple of their element's size are copied.
+        content: the whole file; the arrays share its memory, writable where it is. Numbers that do not begin on a multiple of 64 bytes are copied.
 
     Raises:
         MalformedAnswer: it is no such file, or a tensor does not lie in it as it says.
     """
     try:
         header, data = _split(content)
-        metadata = header.pop("__metadata__", {})
+        metadata = dict(header.pop("__metadata__", {}))
         arrays = {name: _view(data, entry) for name, entry in header.items()}
         dtypes = {name: _TYPES[entry["dtype"]] for name, entry in header.items()}
     except (ValueError, KeyError, TypeError, AttributeError, struct.error) as exc:
@@ -66,5 +64,4 @@ def _view(data: memoryview, entry: Mapping[str, Any]) -> Array:
     shape, (start, end) = entry["shape"], entry["data_offsets"]
     if not 0 <= start <= end <= len(data) or end - start != math.prod(shape) * dtype.itemsize or min(shape, default=0) < 0:
         raise ValueError(f"a tensor of shape {shape} from byte {start} to {end} in {len(data)} bytes of data")
-    array = np.frombuffer(data[start:end], dtype).reshape(shape)
-    return array if array.flags.aligned else array.copy()
+    return align(np.frombuffer(data[start:end], dtype).reshape(shape))

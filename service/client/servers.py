@@ -6,9 +6,10 @@ import time
 from collections.abc import Sequence
 
 _FIRST_DELAY_SECONDS = 0.1
-_LONGEST_DELAY_SECONDS = 5.0
+_LONGEST_DELAY_SECONDS = 2.0
 _DOUBLINGS = 6
 _JITTER = 0.25
+_DISTRUST = 4  # A server that hangs costs its silence in one request of five at most, as long as others answer.
 
 
 class Server:
@@ -16,31 +17,38 @@ class Server:
 
     Args:
         url: without a slash at the end.
+
+    Attributes:
+        ready_at: until then it is not asked.
+        trusted_at: until then it is asked only where no other server is ready.
     """
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.ready_at = 0.0
+        self.ready_at = self.trusted_at = 0.0
         self._failures = 0
 
     def succeeded(self) -> None:
         """Notes an answer; a wait that the server itself has asked for stays."""
         self._failures = 0
 
-    def failed(self, retry_after_seconds: float | None) -> None:
+    def failed(self, lasted_seconds: float, retry_after_seconds: float | None) -> None:
         """Notes that it did not do what was asked, and for how long to leave it alone.
 
-        Delays of our own double with each failure in a row, up to 5 s. Both kinds are stretched at random (never shortened), so that clients that were turned
+        Delays of our own double with each failure in a row, up to 2 s. Both kinds are stretched at random (never shortened), so that clients that were turned
         away together do not come back together.
 
         Args:
+            lasted_seconds: how long it took to fail.
             retry_after_seconds: what the server has asked for; None where it said nothing.
         """
         delay = retry_after_seconds
         if delay is None:
             delay = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(self._failures, _DOUBLINGS))
         self._failures += 1
-        self.ready_at = max(self.ready_at, time.monotonic() + delay * (1 + _JITTER * random.random()))  # noqa: S311  no secret
+        now = time.monotonic()
+        self.ready_at = max(self.ready_at, now + delay * (1 + _JITTER * random.random()))  # noqa: S311  no secret
+        self.trusted_at = max(self.trusted_at, self.ready_at, now + _DISTRUST * lasted_seconds)
 
 
 class Servers:
@@ -55,17 +63,19 @@ class Servers:
         self._lock = threading.Lock()
 
     def pick(self, turn: int) -> Server:
-        """Gives the server whose turn it is, or the next that is ready; where none is, the one that will be ready first."""
+        """Gives the server whose turn it is, or the next that is trusted; where none is, the one that will be ready first."""
         now = time.monotonic()
         with self._lock:
             start = turn % len(self._servers)
             ordered = self._servers[start:] + self._servers[:start]
-            return next((each for each in ordered if each.ready_at <= now), min(ordered, key=lambda each: each.ready_at))
+            return next((each for each in ordered if each.trusted_at <= now), min(ordered, key=lambda each: each.ready_at))
 
-    def note(self, server: Server, *, is_fine: bool, retry_after_seconds: float | None = None) -> None:
-        """Notes how a server did; see `Server.failed`."""
+    def note_success(self, server: Server) -> None:
+        """Notes that a server has answered."""
         with self._lock:
-            if is_fine:
-                server.succeeded()
-            else:
-                server.failed(retry_after_seconds)
+            server.succeeded()
+
+    def note_failure(self, server: Server, lasted_seconds: float, retry_after_seconds: float | None = None) -> None:
+        """Notes that a server has failed; see `Server.failed`."""
+        with self._lock:
+            server.failed(lasted_seconds, retry_after_seconds)

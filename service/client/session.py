@@ -59,18 +59,19 @@ class Session:
         try:
             while True:
                 server = self._await_server(turn, deadline, causes)
+                turn += 1
+                started = time.monotonic()
                 try:
                     answer = transport.send(server.url, path, _HEADERS)
                 except ConnectionFailed as exc:
                     causes[server.url] = exc.detail
-                    self._servers.note(server, is_fine=False)
-                else:
-                    if answer.status not in _TRIED_AGAIN:
-                        self._servers.note(server, is_fine=True)
-                        return _accept(answer, server.url)
-                    causes[server.url] = _summarise(answer, server.url)
-                    self._servers.note(server, is_fine=False, retry_after_seconds=_read_retry_after(answer))
-                turn += 1
+                    self._servers.note_failure(server, time.monotonic() - started)
+                    continue
+                if answer.status not in _TRIED_AGAIN:
+                    self._servers.note_success(server)
+                    return _accept(answer, server.url)
+                causes[server.url] = _summarise(answer, server.url)
+                self._servers.note_failure(server, time.monotonic() - started, _read_retry_after(answer))
         finally:
             self._give_back(transport)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
-from service.client.safetensors_reader import Array
+from service.client.memory import Array, allocate
 
 _MAX_CHARACTERS = 4096
 _FLOATS = {"float32", "float16", "bfloat16"}
@@ -87,7 +87,7 @@ def apply_tail(tail: Tail, images: Array) -> Array:
     if not tail:
         return images
     dtype = next(step.dtype for step in reversed(tail) if isinstance(step, Convert))
-    result = np.empty(images.shape, dtype)
+    result = allocate(images.shape, dtype)
     with np.errstate(over="ignore"):  # float16 has its infinities, as in torch
         for image, target in zip(images, result, strict=True):  # One by one they stay in the processor's cache.
             target[...] = reduce(_apply, tail, image)

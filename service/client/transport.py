@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import numpy as np
 
 from service.client.errors import ConnectionFailed
+from service.client.memory import allocate
 from service.errors import InvalidParameter
 
 TIMEOUT_SECONDS = 40.0
@@ -146,7 +147,7 @@ def _connect(base_url: str, timeout_seconds: float) -> HTTPConnection:
 def _read_body(response: HTTPResponse) -> memoryview:
     if response.length is None:  # No Content-Length; some proxy's doing.
         return memoryview(bytearray(response.read()))
-    body = np.empty(response.length, np.uint8).data  # Unlike a bytearray, it is not filled with zeros first.
+    body = allocate((response.length,), np.uint8).data
     position = 0
     while position < len(body):
         count = response.readinto(body[position:])

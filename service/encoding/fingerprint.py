@@ -1,11 +1,13 @@
 """What the engine's results depend on besides the address."""
 
+import platform
 import zlib
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Self
 
 import torch
+from PIL import features
 
 from service.encoding.picture import PICTURE_VERSION
 from service.planning.address import PLAN_VERSION
@@ -18,24 +20,32 @@ class Fingerprint:
     torch's uint8 resize differs by 1/255 between its `default` and AVX2 code paths, hence `cpu_capability`; zlib decides the bytes of a PNG.
     """
 
+    batchlens: str
     plan: int
     picture: int
     torch: str
     torchvision: str
     pillow: str
+    jpeg: str
+    webp: str
     zlib: str
+    machine: str
     cpu_capability: str
 
     @classmethod
     def of_this_process(cls) -> Self:
         """Reads the versions that are installed and the code path that torch has chosen."""
         return cls(
+            batchlens=version("batchlens"),
             plan=PLAN_VERSION,
             picture=PICTURE_VERSION,
             torch=version("torch"),
             torchvision=version("torchvision"),
             pillow=version("pillow"),
+            jpeg=str(features.version("jpg")),
+            webp=str(features.version("webp")),
             zlib=zlib.ZLIB_RUNTIME_VERSION,
+            machine=platform.machine(),
             cpu_capability=torch.backends.cpu.get_cpu_capability(),
         )
 

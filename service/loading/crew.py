@@ -1,7 +1,7 @@
 """One generation of workers: a DataLoader over a stream of tasks, the thread that pumps its outcomes, and the thread that watches its processes.
 
 A DataLoader cannot lose a worker and go on: its queues may be locked by the dead. So a crew ends as a whole, within milliseconds of the first death (told by
-the processes' sentinels; the iterator itself takes 5 s), and its loader engages a new one.
+the processes' own descriptors; the iterator itself takes 5 s), and its loader engages a new one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -24,6 +23,7 @@ from service.loading.forkserver import START_METHOD, preload
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Task
 from service.loading.worker import Board, Note, TaskStream
+from service.loading.worker_process import WorkerProcess
 from service.sources.source import Reader
 
 _LOG = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Death:
     """Workers that ended without being asked to.
 
     Attributes:
-        blamed: what each of them was rendering.
+        blamed: what each of them was rendering; not those that the loader itself ended.
         exit_codes: of each, negative for a signal.
     """
 
@@ -53,8 +53,7 @@ class Crew:
         memory: the slab that slots lie in.
         reader: reads the samples.
         on_outcome: called from the pump thread with every outcome.
-        on_death: called once from the watch thread when a worker died; all others are dead by then.
-        on_tick: called from the watch thread every half second.
+        on_death: called once from the watch thread when a worker died, or the DataLoader failed; all others are dead by then.
     """
 
     def __init__(
@@ -66,7 +65,6 @@ class Crew:
         reader: Reader,
         on_outcome: Callable[[Crew, Outcome], None],
         on_death: Callable[[Crew, Death], None],
-        on_tick: Callable[[], None],
     ) -> None:
         if workers:
             preload()
@@ -74,10 +72,11 @@ class Crew:
         self.workers = workers
         self._tasks: Any = context.Queue() if workers else queue.Queue()
         self._board = Board(workers)
-        self._on_outcome, self._on_death, self._on_tick = on_outcome, on_death, on_tick
-        self._processes: list[BaseProcess] = []
+        self._on_outcome, self._on_death = on_outcome, on_death
+        self._processes: list[WorkerProcess] = []
         self._is_ending = threading.Event()
         self._is_started = threading.Event()
+        self._has_failed = threading.Event()
         loader: DataLoader[Outcome] = DataLoader(
             TaskStream(self._tasks, memory, reader, self._board),
             batch_size=None,
@@ -97,12 +96,12 @@ class Crew:
     @property
     def pids(self) -> list[int]:
         """Process ids of the living workers."""
-        return [process.pid for process in self._processes if process.pid is not None and process.is_alive()]
+        return [process.pid for process in self._processes if process.is_alive]
 
     @property
     def is_complete(self) -> bool:
         """Whether every worker has been started and lives."""
-        return self._is_started.is_set() and len(self.pids) == self.workers
+        return self._is_started.is_set() and not self._has_failed.is_set() and len(self.pids) == self.workers
 
     def submit(self, task: Task) -> None:
         """Puts a task on the workers' queue; one that comes too late for this crew is left to the next."""
@@ -116,60 +115,58 @@ class Crew:
             if note.task_id and note.since_seconds < begun_before_seconds:
                 process.kill()
 
-    def kill(self) -> None:
-        """Ends every process now; the watch thread notices and reports the death."""
-        for process in self._processes:
-            process.kill()
-
     def stop(self) -> None:
-        """Lets running tasks finish, then ends processes and threads; kills what takes longer than two seconds."""
+        """Lets tasks in the workers' hands finish, then ends processes and threads; kills what takes longer than two seconds."""
         self._is_ending.set()
-        for _ in range(max(1, self.workers)):
-            self._tasks.put(None)
+        self._is_started.wait(_GOODBYE_SECONDS)
+        with suppress(ValueError):  # The queue is closed: the crew is dead already.
+            for _ in range(max(1, self.workers)):
+                self._tasks.put(None)
         self._pump_thread.join(_GOODBYE_SECONDS)
         self._bury()
         self._watch_thread.join(_GOODBYE_SECONDS)
-        self._on_outcome = self._on_death = self._on_tick = _ignore  # No way back to the loader, so that it is gone with its last user.
+        self._on_outcome = self._on_death = _ignore  # No way back to the loader, so that it is gone with its last user.
 
     def _pump(self, loader: DataLoader[Outcome]) -> None:
         torch.set_num_threads(1)
         try:
             outcomes = iter(loader)
-            self._processes = list(getattr(outcomes, "_workers", ()))  # DataLoader has no public name for its processes.
+            self._processes = [WorkerProcess(each) for each in getattr(outcomes, "_workers", ())]  # DataLoader has no public name for them.
             self._is_started.set()
             for outcome in outcomes:
                 self._on_outcome(self, outcome)
         except Exception:  # noqa: BLE001  whatever it is, this crew is done
             if not self._is_ending.is_set():  # Else the DataLoader only noticed, 5 s late, that its workers are gone.
                 _LOG.exception("the DataLoader of %s failed", threading.current_thread().name)
-                self._is_started.set()
-                self.kill()
+                self._has_failed.set()
+        finally:
+            self._is_started.set()
 
     def _watch(self) -> None:
         self._is_started.wait()
-        sentinels = [process.sentinel for process in self._processes]
-        while not self._is_ending.is_set():
-            if sentinels and multiprocessing.connection.wait(sentinels, _TICK_SECONDS):
+        while not self._is_ending.is_set() and not self._has_failed.is_set():
+            if not self._processes:
+                self._has_failed.wait(_TICK_SECONDS)
+            elif multiprocessing.connection.wait([each.fileno() for each in self._processes], _TICK_SECONDS):
                 break
-            if not sentinels:
-                self._is_ending.wait(_TICK_SECONDS)
-            self._on_tick()
         if not self._is_ending.is_set():
             self._is_ending.set()
             self._on_death(self, self._post_mortem())
 
     def _post_mortem(self) -> Death:
-        dead = [(worker, process) for worker, process in enumerate(self._processes) if not process.is_alive()]
-        codes = tuple(process.exitcode for _, process in dead)
+        """Says who died and what of, not counting those that were killed for being late; then ends the others."""
+        dead = [(self._board.read(worker), process) for worker, process in enumerate(self._processes) if not process.is_alive]
+        blamed = tuple(note for note, process in dead if note.task_id and not process.was_killed)
         self._bury()
-        notes = [self._board.read(worker) for worker, _ in dead]
-        return Death(tuple(note for note in notes if note.task_id), codes)
+        return Death(blamed, tuple(process.exit_code for _, process in dead))
 
     def _bury(self) -> None:
-        """Kills and reaps every process, so that nothing writes to a slot any more."""
-        self.kill()
+        """Kills every process and sees its end, so that nothing writes to a slot any more."""
         for process in self._processes:
-            process.join(_GOODBYE_SECONDS)
+            process.kill()
+        for process in self._processes:
+            if not process.wait(_GOODBYE_SECONDS):
+                _LOG.error("worker %d does not end", process.pid)
         if self.workers:
             self._tasks.cancel_join_thread()
             self._tasks.close()

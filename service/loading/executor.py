@@ -44,7 +44,7 @@ class DeviceExecutor:
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"executor {device}", initializer=_settle, initargs=(device,))
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"executor {device}")
 
     def submit(self, task: Task, rows: Sequence[Rendered], memory: SharedMemory, on_done: Callable[[DeviceOutcome], None]) -> None:
         """Renders a decoded task.
@@ -67,6 +67,7 @@ class DeviceExecutor:
     def _run(self, task: Task, rows: Sequence[Rendered], memory: SharedMemory) -> DeviceOutcome:
         started = time.perf_counter()
         try:
+            _settle(self.device)
             outcome = self._render(task, rows, memory)
             return replace(outcome, seconds=time.perf_counter() - started)
         except Exception as exc:  # noqa: BLE001  out of memory and whatever else: this batch fails, the thread goes on

@@ -21,11 +21,15 @@ from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.order import Order
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Rendered, Sample, Task
+from service.loading.worker import blank_shape
 from service.planning.address import DType
 
+Claim = Callable[[int], Callable[[], None] | None]
+"""Takes the size of views in bytes; gives what ends the claim, or None where there can be none."""
 
-def _refuse_claim() -> Callable[[], None]:
-    raise RuntimeError("only what Loader.fetch gives can be kept")
+
+def _no_claim(_: int) -> None:
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +41,35 @@ class Delivery:
         render_seconds: what rendering took, by a worker or device; 0 if it was there already.
         is_reused: whether it was rendered for someone else, or earlier.
         device_kind: "cpu" or "cuda", where it was rendered.
-        claim: makes a further claim to the batch, and gives what ends it.
+        claim: makes a further claim to the batch.
     """
 
     batch: Batch
     render_seconds: float
     is_reused: bool
     device_kind: str
-    claim: Callable[[], Callable[[], None]] = _refuse_claim
+    claim: Claim = _no_claim
 
-    def keep(self, pieces: Iterable[bytes | memoryview]) -> None:
-        """Keeps the batch's slot from being used again for as long as anybody, a socket's send buffer for instance, holds one of these views of it.
+    def keep(self, pieces: Iterable[bytes | memoryview]) -> list[bytes | memoryview]:
+        """Makes pieces of a body safe to send after the batch is let go.
 
         Args:
-            pieces: views whose exporter is not shared with others, so that it is gone with the last view.
+            pieces: views among them must have an exporter that is shared with nobody, so that it is gone with the last view.
+
+        Returns:
+            the same pieces. The slot is not used again for as long as anybody, a socket's send buffer for instance, holds one of these views; where too much is
+            held like that already, copies take their place.
         """
-        for piece in pieces:
-            if isinstance(piece, memoryview) and isinstance(piece.obj, np.ndarray):
-                weakref.finalize(piece.obj, self.claim()).atexit = False
+        return [piece if isinstance(piece, bytes) or self._keep(piece) else bytes(piece) for piece in pieces]
+
+    def _keep(self, view: memoryview) -> bool:
+        block, owner = self.batch.block, view.obj
+        if block is None or not isinstance(owner, np.ndarray) or owner.ctypes.data != block.data_ptr():
+            return True  # It has memory of its own.
+        end = self.claim(view.nbytes)
+        if end is not None:
+            weakref.finalize(owner, end).atexit = False
+        return end is not None
 
 
 @dataclass(slots=True, eq=False)
@@ -100,7 +115,7 @@ class Job:
         needed_bytes: 0, or how large its slot must be.
         error: None, or why it fails once all parts are back.
         batch: the result, once done.
-        render_seconds: what rendering took, of the slowest part.
+        render_seconds: what rendering took: the slowest part, and the device.
         deaths: workers that ended while rendering it.
     """
 
@@ -215,7 +230,7 @@ class Job:
         """Maps tensors onto the slot; one block if the rows lie there in order and have one shape."""
         dtype = _dtype(self.order.address.dtype)
         if self.offset is None or not rows:
-            return (), torch.empty((0, *(side or 0 for side in self.order.recipe.output_shape)), dtype=dtype)
+            return (), torch.empty((0, *blank_shape((), self.order.recipe)), dtype=dtype)
         shape = rows[0].shape
         image_bytes = math.prod(shape) * dtype.itemsize
         if all(row.shape == shape and row.start == position * image_bytes for position, row in enumerate(rows)):

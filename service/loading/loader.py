@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -26,7 +26,8 @@ from service.loading.job import Delivery, Job, Ticket
 from service.loading.lessons import Crashes, SampleSizes
 from service.loading.order import Order
 from service.loading.store import Store
-from service.loading.task import Outcome
+from service.loading.task import Outcome, Task
+from service.loading.ticker import Ticker
 from service.sources.source import Reader
 
 _LOG = logging.getLogger(__name__)
@@ -65,7 +66,8 @@ class Loader:
         self._waiting: deque[Job] = deque()
         self._working: dict[int, Job] = {}
         self._executing: set[Job] = set()
-        self._returned: deque[Ticket] = deque()
+        self._returned: deque[tuple[Ticket, int]] = deque()
+        self._lent_bytes = 0
         self._task_ids = itertools.count(1)
         self._sample_sizes = SampleSizes()
         self._crashes = Crashes()
@@ -73,6 +75,7 @@ class Loader:
         self._is_starved = False
         self._is_closed = False
         self._crew = self._engage()
+        self._ticker = Ticker(f"deadline {name}", self._enforce_deadline)
 
     @property
     def is_complete(self) -> bool:
@@ -134,14 +137,14 @@ class Loader:
             if self._is_closed:
                 return
             self._is_closed = True
-            for job in self._waiting:
-                self._fail(job, ShuttingDown(f"The loader of {self._name} is closing."))
-            self._waiting.clear()
-        self._crew.stop()
-        with self._lock:
-            for job in self._working.values():
-                self._fail(job, ShuttingDown(f"The loader of {self._name} was closed before this batch was done."))
-            self._working.clear()
+            self._refuse_all(self._waiting)
+        self._ticker.stop()
+        try:
+            self._crew.stop()
+        finally:
+            with self._lock:
+                self._refuse_all([*self._waiting, *self._working.values()])
+                self._working.clear()
 
     def report(self) -> dict[str, Any]:
         """Tells state, device, workers, counts and memory, JSON-ready."""
@@ -172,15 +175,35 @@ class Loader:
             reader=self._reader,
             on_outcome=self._take_outcome,
             on_death=self._take_death,
-            on_tick=self._enforce_deadline,
         )
         crew.start()
         return crew
 
-    def _claim(self, job: Job) -> Callable[[], None]:
-        """Claims a finished batch once more. What ends the claim may be called at any time, by the garbage collector while the lock is held, too."""
+    def _claim(self, job: Job, size_bytes: int) -> Callable[[], None] | None:
+        """Claims a finished batch once more, for views of it that are still being sent.
+
+        Args:
+            job: whose batch it is.
+            size_bytes: what the views hold.
+
+        Returns:
+            what ends the claim: may be called at any time, by the garbage collector while the lock is held, too. None where clients that read slowly hold half
+            of the memory already.
+        """
         with self._lock:
-            return partial(self._returned.append, job.add_ticket(is_reused=True))
+            self._take_back()
+            if self._lent_bytes + size_bytes > self._store.size_bytes // 2:
+                return None
+            self._lent_bytes += size_bytes
+            return partial(self._returned.append, (job.add_ticket(is_reused=True), size_bytes))
+
+    def _take_back(self) -> None:
+        """Ends the claims whose views are gone."""
+        while self._returned:
+            ticket, size_bytes = self._returned.popleft()
+            self._lent_bytes -= size_bytes
+            ticket.job.tickets.remove(ticket)
+            self._settle(ticket.job)
 
     def _enqueue(self, order: Order) -> Job:
         if len(self._waiting) >= self._limits.queue_length:
@@ -193,10 +216,7 @@ class Loader:
 
     def _dispatch(self) -> None:
         """Gives waiting jobs to the workers, as long as those have room and there is memory."""
-        while self._returned:
-            ticket = self._returned.popleft()
-            ticket.job.tickets.remove(ticket)
-            self._settle(ticket.job)
+        self._take_back()
         while self._waiting and len(self._working) < _TASKS_PER_WORKER * max(1, self._limits.workers):
             job = self._waiting[0]
             try:
@@ -204,6 +224,10 @@ class Loader:
             except BatchTooLarge as exc:
                 self._waiting.popleft()
                 self._fail(job, exc)
+                continue
+            if not job.is_wanted:
+                self._waiting.popleft()
+                self._store.discard(job)
                 continue
             offset = self._store.allocate(size_bytes)
             self._is_starved = offset is None
@@ -226,30 +250,44 @@ class Loader:
             self._fruitless_deaths = 0
             job = self._working.pop(outcome.task_id)
             task = job.take(outcome)
-            if job.tasks:
-                return  # Others still write to the slot.
-            if job.error is not None:
-                self._fail(job, job.error)
-            elif job.needed_bytes:
-                self._learn(job)
-            elif job.executor is not None:
-                self._executing.add(job)
-                job.executor.submit(task, outcome.rows, self._store.slab.memory, partial(self._take_device_outcome, job))
-            else:
-                job.finish(self._store.slab.memory)
-                self._count(job)
+            if not job.tasks:  # Else others still write to the slot.
+                self._guard(job, partial(self._advance, job, task, outcome))
             self._dispatch()
+
+    def _advance(self, job: Job, task: Task, outcome: Outcome) -> None:
+        if job.error is not None:
+            self._fail(job, job.error)
+        elif job.needed_bytes:
+            self._learn(job)
+        elif job.executor is not None:
+            self._executing.add(job)
+            job.executor.submit(task, outcome.rows, self._store.slab.memory, partial(self._take_device_outcome, job))
+        else:
+            job.finish(self._store.slab.memory)
+            self._count(job)
 
     def _take_device_outcome(self, job: Job, outcome: DeviceOutcome) -> None:
         with self._lock:
             self._executing.discard(job)
-            if outcome.error is not None:
-                self._fail(job, outcome.error)
-            else:
-                job.finish_on_device(outcome)
-                self._store.keep_on_device(job)
-                self._count(job)
+            self._guard(job, partial(self._advance_on_device, job, outcome))
             self._dispatch()
+
+    def _advance_on_device(self, job: Job, outcome: DeviceOutcome) -> None:
+        if outcome.error is not None:
+            self._fail(job, outcome.error)
+            return
+        job.finish_on_device(outcome)
+        self._store.keep_on_device(job)
+        self._count(job)
+
+    def _guard(self, job: Job, step: Callable[[], None]) -> None:
+        """Takes a step; a fault in it fails the job, not the thread."""
+        try:
+            step()
+        except Exception as exc:  # noqa: BLE001
+            _LOG.exception("a batch of %s failed", self._name)
+            self._executing.discard(job)
+            self._fail(job, exc)
 
     def _learn(self, job: Job) -> None:
         """Remembers how large a recipe's samples get, and puts the job first in the queue again."""
@@ -262,6 +300,11 @@ class Loader:
         self._counts.images += len(job.samples)
         self._counts.served += len(job.tickets)
         self._settle(job)
+
+    def _refuse_all(self, jobs: Iterable[Job]) -> None:
+        for job in list(jobs):
+            self._fail(job, ShuttingDown(f"The loader of {self._name} is closing."))
+        self._waiting.clear()
 
     def _fail(self, job: Job, error: Exception) -> None:
         job.fail(error)
@@ -278,19 +321,25 @@ class Loader:
             self._store.discard(job)
 
     def _take_death(self, crew: Crew, death: Death) -> None:
-        """Replaces a crew that lost a worker, and gives it the work of the old one."""
-        self._pause()
-        with self._lock:
-            if crew is not self._crew or self._is_closed:
+        """Replaces a crew that lost a worker, and gives it the work of the old one; tries again where no crew can be had."""
+        _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes))
+        while True:
+            self._pause()
+            with self._lock:
+                if crew is not self._crew or self._is_closed:
+                    return
+                try:
+                    self._crew = self._engage()
+                except Exception:  # noqa: BLE001
+                    _LOG.exception("no workers can be had for %s", self._name)
+                    continue
+                self._counts.restarts += 1
+                orphans = list(dict.fromkeys(self._working.values()))
+                self._working.clear()
+                for job in reversed(orphans):
+                    self._mourn(job, death)
+                self._dispatch()
                 return
-            self._counts.restarts += 1
-            _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes))
-            orphans = list(dict.fromkeys(self._working.values()))
-            self._working.clear()
-            self._crew = self._engage()
-            for job in reversed(orphans):
-                self._mourn(job, death)
-            self._dispatch()
 
     def _mourn(self, job: Job, death: Death) -> None:
         """Puts a job first in the queue again whose workers are gone, unless nobody waits for it or it has ended too many of them."""
@@ -309,7 +358,7 @@ class Loader:
         """Waits longer and longer between crews that die before they have done anything."""
         self._fruitless_deaths += 1
         if self._fruitless_deaths > _FRUITLESS_DEATHS:
-            time.sleep(min(_LONGEST_PAUSE_SECONDS, 0.1 * 2 ** (self._fruitless_deaths - _FRUITLESS_DEATHS)))
+            self._ticker.sleep(min(_LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(10, self._fruitless_deaths - _FRUITLESS_DEATHS)))
 
     def _enforce_deadline(self) -> None:
         """Refuses claims that are older than the deadline, and ends workers that have been at one task for longer."""

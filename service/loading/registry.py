@@ -36,13 +36,12 @@ class Registry:
         self._lock = threading.Lock()
         self._loaders: dict[Name, Loader] = {}
         self._executors: dict[str, DeviceExecutor] = {}
-        self._first: Loader | None = None
         self._is_ready = False
         self._is_closed = False
 
     def start(self, dataset: Dataset) -> None:
         """Opens a first loader, so that the first request finds workers; returns at once."""
-        self._first = self._open(dataset, next(iter(dataset.splits)))
+        self._open(dataset, next(iter(dataset.splits)))
 
     def check_ready(self) -> None:
         """Says whether batches can be rendered.
@@ -53,7 +52,7 @@ class Registry:
         """
         if self._is_closed:
             raise ShuttingDown("The service is shutting down.")
-        self._is_ready = self._is_ready or (self._first is not None and self._first.is_complete)
+        self._is_ready = self._is_ready or any(loader.is_complete for loader in list(self._loaders.values()))
         if not self._is_ready:
             raise NotReady("The workers are still starting.")
 
@@ -73,9 +72,11 @@ class Registry:
         Raises:
             UnknownLoader: none is open for it.
         """
-        loader = self._loaders.get((dataset, split))
+        with self._lock:
+            loader = self._loaders.get((dataset, split))
+            known = list(self._loaders)
         if loader is None:
-            raise _unknown((dataset, split), self._loaders)
+            raise _unknown((dataset, split), known)
         return {"dataset": dataset, "split": split, **loader.report()}
 
     def reports(self) -> list[dict[str, Any]]:
@@ -90,8 +91,9 @@ class Registry:
         """
         with self._lock:
             loader = self._loaders.pop((dataset, split), None)
+            known = list(self._loaders)
         if loader is None:
-            raise _unknown((dataset, split), self._loaders)
+            raise _unknown((dataset, split), known)
         loader.close()
 
     def move(self, device_id: str) -> None:

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
 from service.encoding.batch import Applied
-from service.errors import BatchlensError, RenderFailed, SampleError, StepFailed
+from service.errors import BatchlensError, ImageTooLarge, RenderFailed, SampleError, StepFailed, UnreadableImage
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Rendered, Sample, Shape, Task
 from service.planning.address import DType
@@ -25,6 +25,10 @@ from service.sources.source import Reader
 
 APPLY_LOCK = threading.Lock()
 """Guards the seeded apply, which uses the process's global generator: two loaders may render in the server itself. In a worker nobody contends for it."""
+
+
+MASKED = (UnreadableImage, ImageTooLarge)
+"""What `on_error=mask` covers: only what the file itself decides, since the same address must give the same bytes tomorrow."""
 
 
 class Queue(Protocol):
@@ -128,7 +132,7 @@ class TaskStream(IterableDataset[Outcome]):
             try:
                 rows.append(_render_sample(task, sample, recipe, self._reader, writer))
             except SampleError as exc:
-                if task.on_error == "fail":
+                if task.on_error == "fail" or not isinstance(exc, MASKED):
                     raise name_sample(exc, sample) from exc
                 rows.append(exc.detail)
         return _mask(rows, task, recipe, writer), writer.end

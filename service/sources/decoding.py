@@ -1,14 +1,17 @@
 """From an image file to pixels: Pillow, with every limit checked on the header first."""
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from service.errors import ImageTooLarge, SampleChanged, SampleError, UnreadableImage
+from service.errors import ImageTooLarge, SampleChanged, SampleError, SampleUnavailable, UnreadableImage
 from service.sources.source import File, Pixels
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
@@ -25,6 +28,8 @@ _MEDIA_TYPES = {
     ".ppm": "image/x-portable-pixmap",
     ".pgm": "image/x-portable-graymap",
 }
+
+_MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
 Image.MAX_IMAGE_PIXELS = None  # `max_pixels` below is checked on every header, and is the stricter limit.
 
@@ -44,31 +49,21 @@ class FolderReader:
     """
 
     def __init__(self, root: Path, max_pixels: int, max_bytes: int) -> None:
-        self._root = os.path.realpath(root)
+        self._folder = root.absolute()
         self._max_pixels = max_pixels
         self._max_bytes = max_bytes
 
     def pixels(self, file: File) -> Pixels:
         """Decodes a sample to uint8 RGB of shape (H, W, 3); see `Reader`."""
-        with self._open(file) as stream:
-            try:
-                with self._header(stream) as image:
-                    return np.array(image.convert("RGB"))
-            except SampleError:
-                raise
-            except Exception as exc:
-                raise UnreadableImage(f"cannot be decoded: {_reason(exc)}") from exc
+        with self._open(file) as stream, _as_sample_error("cannot be decoded"), self._header(stream) as image:
+            pixels = np.array(image.convert("RGB"))
+            self._check(file, os.fstat(stream.fileno()))  # It may have been rewritten in the meantime.
+            return pixels
 
     def size(self, file: File) -> tuple[int, int]:
         """Tells (width, height) in pixels from the header; see `Reader`."""
-        with self._open(file) as stream:
-            try:
-                with self._header(stream) as image:
-                    return image.size
-            except SampleError:
-                raise
-            except Exception as exc:
-                raise UnreadableImage(f"has no readable header: {_reason(exc)}") from exc
+        with self._open(file) as stream, _as_sample_error("has no readable header"), self._header(stream) as image:
+            return image.size
 
     def original(self, file: File) -> Path:
         """Gives the path of the unchanged original; see `Reader`."""
@@ -76,13 +71,16 @@ class FolderReader:
             return Path(stream.name)
 
     def _open(self, file: File) -> BinaryIO:
+        root = os.path.realpath(self._folder)  # Each time: the folder may be a link that is set to another release of the data.
         try:
-            path = os.path.realpath(os.path.join(self._root, file.path))  # noqa: PTH118  a Path costs 10 us a sample
-            if not path.startswith(self._root.rstrip(os.sep) + os.sep):
+            path = os.path.realpath(os.path.join(root, file.path))  # noqa: PTH118  a Path costs 10 us a sample
+            if not path.startswith(root.rstrip(os.sep) + os.sep):
                 raise UnreadableImage("leads out of the dataset's folder")
             stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  the caller closes it
         except OSError as exc:
-            raise UnreadableImage(f"cannot be opened: {exc.strerror or exc}") from exc
+            missing = UnreadableImage if file.size_bytes < 0 else SampleChanged  # It was missing already when the dataset was listed, or not.
+            kind = missing if exc.errno in _MISSING else SampleUnavailable
+            raise kind(f"cannot be opened: {exc.strerror or exc}") from exc
         except ValueError as exc:  # a NUL in the path
             raise UnreadableImage(f"cannot be opened: {exc}") from exc
         try:
@@ -105,6 +103,20 @@ class FolderReader:
         if image.width * image.height > self._max_pixels:
             raise ImageTooLarge(f"has {image.width} x {image.height} pixels, more than the {self._max_pixels:,} allowed")
         return image
+
+
+@contextmanager
+def _as_sample_error(what: str) -> Iterator[None]:
+    """Turns whatever Pillow raises on a damaged file into UnreadableImage; not what is the machine's fault."""
+    try:
+        yield
+    except (SampleError, MemoryError):
+        raise
+    except OSError as exc:
+        kind = UnreadableImage if exc.errno in {None, errno.EINVAL} else SampleUnavailable  # Pillow's own have no number; EINVAL is a seek to nowhere.
+        raise kind(f"{what}: {_reason(exc)}") from exc
+    except Exception as exc:
+        raise UnreadableImage(f"{what}: {_reason(exc)}") from exc
 
 
 def _open_at_once(path: str, flags: int) -> int:

@@ -80,7 +80,7 @@ class ImageFolder:
         return Dataset(
             name=self.name,
             source="image_folder",
-            root=str(self.path),
+            root=printable(str(self.path)),
             classes=classes,
             splits=splits,
             reader=FolderReader(self.path, max_image_pixels, max_image_bytes),

@@ -114,7 +114,7 @@ class Dataset:
     Attributes:
         name: as in URLs.
         source: kind of source, a key of `service.sources.catalogue.SOURCES`.
-        root: the folder as the operator named it.
+        root: the folder as the operator named it, safe to print.
         classes: class names in label order.
         splits: by name, in order.
         reader: reads its samples.

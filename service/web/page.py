@@ -11,8 +11,11 @@ from starlette.staticfiles import StaticFiles
 
 from service.api.datasets import describe_split
 from service.api.dependencies import Services, ServicesDep
+from service.api.errors import problems
 from service.api.orders import make_address
 from service.api.schemas import EpochQuery, PageQuery
+from service.encoding.formats import FORMATS
+from service.planning.address import Address
 from service.planning.plan import count_steps
 from service.sources.source import Dataset, Split
 
@@ -32,32 +35,41 @@ _FRAME = """<!DOCTYPE html>
 <nav><ul>
 <li><a href="/docs">API</a></li>
 <li><a href="/datasets">datasets</a></li>
+<li><a href="/recipes">recipes</a></li>
 <li><a href="/loaders">loaders</a></li>
 <li><a href="/devices">devices</a></li>
 </ul></nav>
 </header>
 <main>
+<form action="/" method="get">
+<label>epoch <input type="number" name="epoch" min="0" value="{epoch}" required></label>
+<label>step <input type="number" name="step" min="0" value="{step}" required></label>
+<label>seed <input type="number" name="seed" min="0" value="{seed}" required></label>
+<button>show</button>
+</form>
 {sections}
 </main>
-<footer><p class="fact">Renders on {device}. The same link shows the same pixels: epoch {epoch}, seed {seed}.</p></footer>
+<footer><p class="fact">Renders on {device}. The same link shows the same pixels, tomorrow and elsewhere.</p></footer>
 </body>
 </html>
 """
+_LAST_EPOCH = 2**63 - 1
 _SHOWN_SAMPLES = 8
 _SHOWN_CLASSES = 24
+_LAYOUTS = {"(max-width: 30rem)": (2, 160), "(max-width: 60rem)": (4, 160), "": (8, 132)}
+"""Columns and tile size by width of the window, so that titles stay readable; screens with twice the pixels get tiles twice as large."""
 
 
 def install(app: FastAPI) -> None:
     """Adds the page and its assets to the app."""
     app.mount("/assets", StaticFiles(directory=Path(__file__).parent / "assets"), name="assets")
-    app.add_api_route("/", get_page, include_in_schema=False, response_class=HTMLResponse)
+    app.add_api_route("/", get_page, response_class=HTMLResponse, tags=["page"], responses=problems())
 
 
 def get_page(services: ServicesDep, query: Annotated[PageQuery, QueryParameters()]) -> HTMLResponse:
     """Shows every dataset with one batch of each split, at the epoch, step and seed of the query."""
     sections = "\n".join(_section(services, dataset, query) for dataset in services.catalogue.datasets)
-    device = escape(services.selection.current.id)
-    return HTMLResponse(_FRAME.format(sections=sections, device=device, epoch=query.epoch, seed=query.seed))
+    return HTMLResponse(_FRAME.format(sections=sections, device=escape(services.selection.id), **query.model_dump()))
 
 
 def _section(services: Services, dataset: Dataset, query: PageQuery) -> str:
@@ -70,17 +82,35 @@ def _section(services: Services, dataset: Dataset, query: PageQuery) -> str:
 
 
 def _article(services: Services, dataset: Dataset, split: Split, query: PageQuery) -> str:
-    shown = EpochQuery(seed=query.seed, batch_size=min(_SHOWN_SAMPLES, services.settings.max_batch_size))
+    shown = EpochQuery(seed=query.seed, batch_size=min(_SHOWN_SAMPLES, services.settings.max_batch_size), on_error="mask")
     address, recipe = make_address(services, dataset, split, shown, query.epoch, 0)
     steps = count_steps(len(split), address.batch_size)
     address = address.at(min(query.step, steps - 1))
-    link, name = f"{address.path}.{{}}?{address.query}", escape(f"{dataset.name} {split.name}")
-    formats = "".join(f'<li><a href="{escape(link.format(each))}">{each}</a></li>' for each in ("png", "json"))
     return f"""<article><h3>{escape(split.name)}</h3>
 <p class="fact">{len(split)} samples; <code>{escape(recipe.text)}</code></p>
 {_classes(services, dataset, split)}
-<img src="{escape(link.format("png"))}" alt="batch {address.step} of {name} in epoch {address.epoch}: {len(split)} samples, {address.batch_size} at a time">
-<div class="pager">{_pager(query, address.step, steps)}<ul class="links">{formats}</ul></div></article>"""
+{_picture(address)}
+<div class="pager">{_pager(query, address.step, steps)}</div>
+<ul class="links">{_links(address)}</ul></article>"""
+
+
+def _picture(address: Address) -> str:
+    """Shows a batch at a size that fits the window."""
+
+    def link(columns: int, tile: int) -> str:
+        return escape(f"{address.path}.png?{address.query}&columns={columns}&tile={tile}")
+
+    *narrow, (_, (columns, tile)) = _LAYOUTS.items()
+    sources = "".join(f'<source media="{media}" srcset="{link(*layout)}, {link(layout[0], 2 * layout[1])} 2x">' for media, layout in narrow)
+    what = escape(f"batch {address.step} of {address.dataset} {address.split} in epoch {address.epoch}")
+    return f'<picture>{sources}<img src="{link(columns, tile)}" srcset="{link(columns, 2 * tile)} 2x" alt="{what}" loading="lazy"></picture>'
+
+
+def _links(address: Address) -> str:
+    """Links to the same batch in every format, and to the split's listing."""
+    formats = {name: f"{address.path}.{name}?{address.query}" for name in FORMATS}
+    listing = address.path.partition("/batches/")[0] + "/samples"
+    return "".join(f'<li><a href="{escape(target)}">{name}</a></li>' for name, target in (formats | {"all samples": listing}).items())
 
 
 def _classes(services: Services, dataset: Dataset, split: Split) -> str:
@@ -99,9 +129,9 @@ def _pager(query: PageQuery, step: int, steps: int) -> str:
     def link(text: str, epoch: int, to: int) -> str:
         return f'<a href="/?epoch={epoch}&amp;step={to}&amp;seed={query.seed}">{text}</a>'
 
-    parts = [f"<span>epoch {query.epoch}, step {step} of {steps}</span>"]
+    parts = [f"<span>epoch {query.epoch}, step {step} (0 to {steps - 1})</span>"]
     parts += [link("previous step", query.epoch, step - 1)] * (step > 0)
     parts += [link("next step", query.epoch, step + 1)] * (step + 1 < steps)
     parts += [link("previous epoch", query.epoch - 1, step)] * (query.epoch > 0)
-    parts += [link("next epoch", query.epoch + 1, step)]
+    parts += [link("next epoch", query.epoch + 1, step)] * (query.epoch < _LAST_EPOCH)
     return " ".join(parts)

@@ -46,7 +46,9 @@ def test_statuses(kind: type[errors.BatchlensError], status: int) -> None:
     assert kind.code in problems(kind)[status]["content"]["application/problem+json"]["examples"]
 
 
-@pytest.mark.parametrize("path", ["/nothing", "/datasets/pets/nothing", "/datasets/pets/splits", f"{TRAIN}/batches", f"{TRAIN}/batches/0", "/%00", "/%ff%fe", "/health"])
+@pytest.mark.parametrize(
+    "path", ["/nothing", "/datasets/pets/nothing", "/datasets/pets/splits", f"{TRAIN}/batches", f"{TRAIN}/batches/0", "/%00", "/%ff%fe", "/health"]
+)
 def test_a_path_that_nothing_answers(client: Client, path: str) -> None:
     assert "/docs" in client.problem(path, 404, "unknown-page")["detail"]
 
@@ -81,8 +83,10 @@ def test_head_answers_as_get_without_the_body(client: Client, path: str) -> None
     client.get(path)
     get, head = client.get(path), client.request("HEAD", path)
     assert (head.status_code, head.content) == (get.status_code, b"")
-    ignored = {"x-request-id", "server-timing"} | ({"content-length"} if path == "/metrics" else set())
-    assert {name: value for name, value in head.headers.items() if name not in ignored} == {name: value for name, value in get.headers.items() if name not in ignored}
+    for headers in (get.headers, head.headers):
+        for name in ("x-request-id", "server-timing", *(["content-length"] if path == "/metrics" else [])):
+            headers.pop(name, None)
+    assert head.headers == get.headers
 
 
 def test_a_trailing_slash_leads_to_the_path_without(client: Client) -> None:

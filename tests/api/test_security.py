@@ -146,9 +146,8 @@ def test_requests_have_ids_of_their_own(client: Client) -> None:
     assert len({client.get("/health/live", headers={"x-request-id": "mine"}).headers["x-request-id"] for _ in range(5)}) == 5
 
 
-@pytest.mark.parametrize(
-    "path", ["/assets/../app.py", "/assets/%2e%2e/app.py", "/assets/..%2fpage.py", "/assets/%2fetc/passwd", "/assets/%00", "/docs/assets/../../x"]
-)
+@pytest.mark.parametrize("path", ["/../app.py", "/%2e%2e/page.py", "/..%2fpage.py", "/%2fetc/passwd", "/%00", "//", "/" + "a" * 300])
+@pytest.mark.parametrize("root", ["/assets", "/docs/assets"])
 def test_nothing_but_assets_is_served_as_assets(client: Client, root: str, path: str) -> None:
     client.problem(root + path, 404, "unknown-page")
 

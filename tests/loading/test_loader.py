@@ -3,15 +3,18 @@
 import asyncio
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from service.encoding.safetensors import encode_safetensors
 from service.encoding.tensors import name_arrays
 from service.errors import BatchTooLarge, DeadlineExceeded, NoSlot, QueueFull, RenderCrashed, RenderFailed, ShuttingDown, StepFailed, UnreadableImage
+from service.loading.executor import DeviceExecutor
 from service.loading.loader import Loader
 from tests.loading.conftest import DATASET, OpenLoader, digest, make_dataset, order, position_of, take
 from tests.loading.readers import DeadlyReader, FaultyReader, GatedReader, PatternReader, UnreadableReader
@@ -78,7 +81,7 @@ def test_a_sample_that_kills_its_worker_fails_alone(open_loader: OpenLoader) -> 
     tickets = [loader.submit(order(step)) for step in range(8)]
     for step, ticket in enumerate(tickets):
         if step == deadly:
-            with pytest.raises(RenderCrashed, match=f"sample 5 .{FILE_5}. ended its worker process 2 times") as caught:
+            with pytest.raises(RenderCrashed, match=f"sample 5 .{FILE_5}. has ended its worker process again and again") as caught:
                 ticket.future.result(60)
             assert caught.value.facts == {"sample": 5, "file": FILE_5}
         else:
@@ -87,6 +90,49 @@ def test_a_sample_that_kills_its_worker_fails_alone(open_loader: OpenLoader) -> 
     with pytest.raises(RenderCrashed):
         loader.submit(order(deadly))
     assert loader.report()["restarts"] == 2, "a known killer ends no third worker"
+
+
+def test_a_late_worker_is_not_blamed_on_its_sample(open_loader: OpenLoader, gate: Path) -> None:
+    """A stalled disk ends workers at the deadline, twice; once it is well again, so is the batch."""
+    loader = open_loader(GatedReader(gate), workers=1, deadline_seconds=2.0)
+    for _ in range(2):
+        before = loader.report()["restarts"]
+        ticket = loader.submit(order(0))
+        with pytest.raises(DeadlineExceeded):
+            ticket.future.result(20)
+        wait_until(lambda before=before: loader.report()["restarts"] > before)
+        loader.release(ticket)
+    gate.touch()
+    wait_until(lambda: loader.is_complete)
+    assert take(loader, order(0))
+
+
+def test_workers_that_die_at_once_still_meet_the_deadline_and_closing_ends_them(open_loader: OpenLoader) -> None:
+    loader = open_loader(PatternReader(), workers=1, deadline_seconds=3.0)
+    stopped = threading.Event()
+
+    def kill_all() -> None:
+        while not stopped.wait(0.01):
+            for pid in loader.report()["pids"]:
+                os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_all)
+    killer.start()
+    try:
+        wait_until(lambda: loader.report()["restarts"] >= 4)
+        with pytest.raises((DeadlineExceeded, RenderCrashed)):
+            loader.submit(order(0)).future.result(30)
+        loader.close()
+    finally:
+        stopped.set()
+        killer.join()
+
+
+def test_closing_a_loader_that_is_just_starting_leaves_nothing(open_loader: OpenLoader) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    for _ in range(3):
+        open_loader(workers=2).close()
+    wait_until(lambda: {thread.name for thread in threading.enumerate()} <= before)
 
 
 def test_a_hanging_worker_is_replaced_at_the_deadline(open_loader: OpenLoader, gate: Path) -> None:
@@ -174,6 +220,43 @@ def test_a_batch_larger_than_the_slab_is_refused_with_the_figures(open_loader: O
         take(open_loader(workers=1, slab_bytes=9 << 20), order(recipe="Pad(1000)"))
 
 
+def test_a_guess_refuses_nobody(open_loader: OpenLoader) -> None:
+    """60 small images of unknown shape are guessed at a megabyte each, more than there is; they fit."""
+    loader = open_loader(workers=1, slab_bytes=4 << 20)
+    assert take(loader, order(recipe="Identity()", batch_size=60), lambda delivery: len(delivery.batch.rows)) == 60
+    with pytest.raises(BatchTooLarge):
+        take(loader, order(recipe="Pad(1000)"))
+    assert take(loader, order(recipe="Pad(1)", epoch=1))
+
+
+def test_a_broken_device_fails_its_batches_and_nothing_else(open_loader: OpenLoader) -> None:
+    executor = DeviceExecutor(torch.device("cuda:99"))
+    loader = open_loader(workers=1, executor=executor)
+    for _ in range(3):
+        with pytest.raises((RuntimeError, AssertionError)):
+            take(loader, order(0))
+    report = loader.report()
+    assert (report["restarts"], report["rendering"], report["slab"]["used_bytes"]) == (0, 0, 0)
+    executor.close()
+    with pytest.raises(RuntimeError):
+        take(loader, order(1))
+    loader.move("cpu", None)
+    assert take(loader, order(0))
+
+
+def test_slow_readers_cannot_hold_all_the_memory(open_loader: OpenLoader) -> None:
+    loader = open_loader(workers=0, slab_bytes=1 << 20)
+
+    async def fetch(epoch: int) -> list[bytes | memoryview]:
+        async with loader.fetch(order(0, epoch=epoch)) as delivery:
+            return delivery.keep(encode_safetensors(name_arrays(delivery.batch), {}))
+
+    stalled = [asyncio.run(fetch(epoch)) for epoch in range(20)]
+    copies = [pieces for pieces in stalled if isinstance(pieces[1], bytes)]
+    assert 10 <= len(copies) < 20
+    assert len({b"".join(pieces) for pieces in stalled}) == 20
+
+
 def test_old_batches_give_way_but_never_one_that_is_being_read(open_loader: OpenLoader) -> None:
     loader = open_loader(workers=2, slab_bytes=1 << 20)
     held = loader.submit(order(0))
@@ -209,8 +292,7 @@ def test_what_is_sent_keeps_its_slot_until_it_is_gone(open_loader: OpenLoader) -
     async def fetch(epoch: int) -> list[bytes | memoryview]:
         async with loader.fetch(order(0, epoch=epoch)) as lease:
             pieces = encode_safetensors(name_arrays(lease.batch), {})
-            lease.keep(pieces)
-            return pieces
+            return lease.keep(pieces)
 
     kept = asyncio.run(fetch(0))
     before = b"".join(kept)

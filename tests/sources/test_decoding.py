@@ -16,10 +16,11 @@ import pytest
 from PIL import Image
 from torchvision.datasets.folder import pil_loader
 
-from service.errors import ImageTooLarge, SampleChanged, SampleError, UnreadableImage
-from service.sources.decoding import FORMATS, FolderReader, media_type_of
+from service.errors import ImageTooLarge, SampleChanged, SampleError, SampleUnavailable, UnreadableImage
+from service.sources.decoding import FORMATS, FolderReader, _reason, media_type_of
 from service.sources.image_folder import EXTENSIONS
 from service.sources.source import File
+from tests.sources.conftest import AsNobody
 
 PIXELS, BYTES = 1_000_000, 10_000_000
 ORIENTATION = 0x0112
@@ -143,6 +144,7 @@ BROKEN = {
     "bmp without its end": encode(draw(), "BMP")[:-300],
     "tiff without its end": encode(draw(), "TIFF", compression="tiff_lzw")[:-300],
     "tiff without its directory": b"II*\x00\xff\xff\xff\x7f",
+    "bigtiff that points far away": b"II+\x00\x08\x00\x00\x00" + b"\xff" * 7 + b"\x7f" + bytes(100),
     "ppm without its end": encode(draw(), "PPM")[:-300],
     "a format that is not tried": encode(draw(), "JPEG2000"),
     "another format that is not tried": encode(draw(), "ICO"),
@@ -167,6 +169,10 @@ def test_what_is_no_image_says_so(tmp_path: Path):
     for ask in (reader_of(tmp_path).pixels, reader_of(tmp_path).size):
         with pytest.raises(UnreadableImage, match=f"it is none of {', '.join(FORMATS)}, or its header is damaged"):
             ask(file_of(tmp_path, "1.jpg"))
+
+
+def test_errors_without_words_are_called_by_their_name():
+    assert _reason(MemoryError()) == "MemoryError"
 
 
 def mutate(content: bytes, random: Random) -> bytes:
@@ -315,21 +321,43 @@ def test_changed_files(make_image: Callable[..., Path], tmp_path: Path):
 @pytest.mark.parametrize(
     ("path", "reason"),
     [
-        ("gone.png", "cannot be opened: No such file or directory"),
-        ("gone/1.png", "cannot be opened: No such file or directory"),
-        ("1.png/2.png", "cannot be opened: Not a directory"),
-        ("a", "cannot be opened: Is a directory"),
-        ("a" * 300, "cannot be opened: File name too long"),
-        ("nul\0.png", "cannot be opened: embedded null byte"),
-        ("", "leads out of the dataset's folder"),
+        ("gone.png", "No such file or directory"),
+        ("gone/1.png", "No such file or directory"),
+        ("1.png/2.png", "Not a directory"),
+        ("a", "Is a directory"),
+        ("self.png", "Too many levels of symbolic links"),
     ],
 )
-def test_paths_that_are_no_file(path: str, reason: str, make_image: Callable[..., Path], tmp_path: Path):
+def test_files_that_are_missing(path: str, reason: str, make_image: Callable[..., Path], tmp_path: Path):
     make_image(tmp_path / "1.png")
     (tmp_path / "a").mkdir()
+    (tmp_path / "self.png").symlink_to("self.png")
     for ask in (reader_of(tmp_path).pixels, reader_of(tmp_path).size, reader_of(tmp_path).original):
-        with pytest.raises(UnreadableImage, match=reason):
+        with pytest.raises(SampleChanged, match=f"cannot be opened: {reason}"):
             ask(File(path, 1, 1))
+        with pytest.raises(UnreadableImage, match=f"cannot be opened: {reason}"):
+            ask(File(path, -1, 0))  # as the listing saw it
+
+
+def test_paths_that_can_be_none(tmp_path: Path):
+    for path, kind, reason in (
+        ("nul\0.png", UnreadableImage, "embedded null byte"),
+        ("", UnreadableImage, "leads out of the dataset's folder"),
+        ("x" * 300, SampleUnavailable, "File name too long"),
+    ):
+        with pytest.raises(kind, match=reason):
+            reader_of(tmp_path).pixels(File(path, 1, 1))
+
+
+def test_files_that_may_not_be_read(public_folder: Path, make_image: Callable[..., Path], as_nobody: AsNobody):
+    make_image(public_folder / "1.png").chmod(0)
+    file, reader = file_of(public_folder, "1.png"), reader_of(public_folder)
+    for ask in (reader.pixels, reader.size, reader.original):
+        with as_nobody(), pytest.raises(SampleUnavailable, match="cannot be opened: Permission denied"):
+            ask(file)
+    (public_folder / "1.png").chmod(0o644)
+    with as_nobody():
+        assert reader.size(file) == (48, 32)  # a better moment
 
 
 def test_a_named_pipe_is_no_file_and_does_not_wait_for_a_writer(tmp_path: Path):

@@ -176,6 +176,12 @@ def test_dataset_name_that_is_not_utf8(plant: Plant, scan: Scan):
     caught.value.detail.encode()
 
 
+def test_a_folder_above_whose_name_is_not_utf8(plant: Plant, scan: Scan):
+    dataset = scan(plant(b"caf\xe9/pets/train/a/1.jpg") / os.fsdecode(b"caf\xe9/pets"))
+    assert dataset.root.endswith("/caf\ufffd/pets")
+    assert listing(dataset, "train") == [("train/a/1.jpg", 0)]
+
+
 class TestLinks:
     def test_inside_the_root_are_followed(self, plant: Plant, scan: Scan):
         root = plant("train/a/1.jpg", "train/b/2.jpg", "pool/x/3.jpg")

@@ -131,6 +131,12 @@ class TestVersion:
         versions = {fingerprint(classes, {name: empty[name] for name in splits}) for classes in pick for splits in pick}
         assert len(versions) == len(pick) ** 2
 
+    def test_tells_files_apart_whose_paths_join_to_one_text(self):
+        def version(*paths: str) -> str:
+            return fingerprint(("a",), {"train": Split.of("train", [(File(path, 1, 1), 0) for path in paths])})
+
+        assert len({version("ab", "c"), version("a", "bc"), version("abc"), version("", "abc")}) == 4
+
 
 def test_labels_are_safe_to_print():
     assert File(os.fsdecode(b"a/\xff.jpg"), 1, 1).label == "a/\ufffd.jpg"

@@ -12,7 +12,8 @@ from service.api.errors import unexpected_response
 from service.api.metrics import Metrics
 
 _ACCESS_LOG = logging.getLogger("service.access")
-_SAFE_HEADERS = {
+_DEFAULT_HEADERS = {
+    "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
@@ -24,6 +25,8 @@ _SAFE_HEADERS = {
 
 class Envelope:
     """Adds safe headers and a request id to every answer, writes one log line for it, and counts it. Whatever was not foreseen becomes a 500.
+
+    Where nothing is said of caches, they have to check: else they would guess, and show the page of an older version.
 
     Args:
         app: what answers.
@@ -47,7 +50,7 @@ class Envelope:
                 status = message["status"]
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = request_id
-                for name, value in _SAFE_HEADERS.items():
+                for name, value in _DEFAULT_HEADERS.items():
                     headers.setdefault(name, value)
             await send(message)
 

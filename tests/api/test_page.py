@@ -1,0 +1,185 @@
+"""`/` and `/docs`: pages for people that need nothing from outside, run no script of their own making and trust no name."""
+
+import re
+from html import unescape
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from service.encoding.formats import FORMATS
+from tests.api.conftest import Client, OpenClient, read_pixels
+
+HOSTILE = ["<script>alert(1)", '"><img src=x onerror=alert(1)>', "' onload='alert(1)", "&lt;b&gt;", "{step}", "a b?c#d%e", "javascript:alert(1)", "ünï☃"]
+CARRIERS = {"href", "src", "srcset", "action", "poster", "data", "formaction"}
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, references and texts of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.texts: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in {"img", "meta", "link", "source", "input"}:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+    @property
+    def references(self) -> list[str]:
+        found = [value or "" for _, attributes in self.tags for name, value in attributes.items() if name in CARRIERS]
+        return [part.strip().removesuffix(" 2x") for each in found for part in each.split(", ")]
+
+    def links(self, text: str) -> list[str]:
+        """Where links of this text lead."""
+        return [unescape(found[1]) for found in re.finditer(rf'<a href="([^"]*)">{re.escape(text)}</a>', self.text)]
+
+
+def read_page(client: Client, path: str = "/") -> Page:
+    answer = client.get(path)
+    assert answer.status_code == 200, answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = Page(answer.text)
+    assert page.open == [], "every element is closed"
+    return page
+
+
+@pytest.mark.parametrize("path", ["/", "/?epoch=3&step=1&seed=9", "/docs"])
+def test_a_page_refers_to_nothing_outside(client: Client, path: str) -> None:
+    page = read_page(client, path)
+    assert page.references
+    for reference in page.references:
+        assert re.match(r"/(?!/)", reference), reference
+        assert client.get(reference).status_code == 200, reference
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_holds_no_script_and_no_style(client: Client, path: str) -> None:
+    page, policy = read_page(client, path), client.get(path).headers["content-security-policy"]
+    assert not [name for _, attributes in page.tags for name in attributes if name.startswith("on") or name == "style"]
+    assert "style" not in [tag for tag, _ in page.tags]
+    assert all(attributes.get("src") for tag, attributes in page.tags if tag == "script")
+    assert "default-src 'none'" in policy
+    assert re.search(r"script-src 'self'(;|$)", policy)
+    assert "unsafe-eval" not in policy
+    assert "http" not in policy
+    assert "frame-ancestors 'none'" in policy
+
+
+def test_the_page_runs_no_script_at_all(client: Client) -> None:
+    assert "script" not in [tag for tag, _ in read_page(client).tags]
+    assert "unsafe-inline" not in client.get("/").headers["content-security-policy"]
+
+
+def test_assets_refer_to_nothing_outside_and_are_checked_each_time(client: Client) -> None:
+    for path in ("/assets/page.css", "/assets/icon.svg", "/assets/docs.js", "/docs/assets/swagger-ui.css"):
+        answer = client.get(path)
+        assert answer.headers["cache-control"] == "no-cache"
+        assert client.get(path, headers={"if-none-match": answer.headers["etag"]}).status_code == 304
+        assert not re.search(r"url\(\s*['\"]?(?:https?:)?//|@import", answer.text)
+
+
+def test_the_page_shows_a_batch_of_every_split(client: Client) -> None:
+    page = read_page(client)
+    pictures = [attributes for tag, attributes in page.tags if tag == "img" and "/batches/" in (attributes["src"] or "")]
+    assert [attributes["alt"] for attributes in pictures] == ["batch 0 of pets train in epoch 0", "batch 0 of pets val in epoch 0"]
+    for attributes in pictures:
+        answer = client.get(attributes["src"])
+        assert read_pixels(answer.content).shape[2] == 3
+        assert "immutable" in answer.headers["cache-control"], "a link to keep"
+    for text in ("pets", "train", "val", "cat", "dog", "owl", "4", "3", "2"):
+        assert text in page.texts
+    assert any("9 samples" in text for text in page.texts)
+
+
+def test_the_page_links_every_format_of_the_batch_it_shows(client: Client) -> None:
+    page = read_page(client, "/?epoch=2&step=1&seed=3")
+    for name, each in FORMATS.items():
+        train, val = page.links(name)
+        answer = client.get(train)
+        assert answer.headers["content-type"] == each.media_type
+        assert urlsplit(val).path == f"/datasets/pets/splits/val/batches/2/0.{name}", "val has one step of 8"
+        assert parse_qs(urlsplit(train).query)["seed"] == ["3"]
+    assert client.json(page.links("all samples")[0])["total"] == 9
+
+
+def test_the_page_walks_on(client: Client) -> None:
+    page = read_page(client, "/?epoch=1&step=1&seed=5")
+    assert page.links("previous step") == ["/?epoch=1&step=0&seed=5"], "val has but one step"
+    assert page.links("next step") == []
+    assert page.links("next epoch") == ["/?epoch=2&step=1&seed=5", "/?epoch=2&step=0&seed=5"]
+    assert page.links("previous epoch") == ["/?epoch=0&step=1&seed=5", "/?epoch=0&step=0&seed=5"]
+    assert "epoch 1, step 1 (0 to 1)" in page.texts
+    assert read_page(client).links("previous epoch") == []
+    fields = {attributes["name"]: attributes["value"] for tag, attributes in page.tags if tag == "input"}
+    assert fields == {"epoch": "1", "step": "1", "seed": "5"}
+
+
+def test_the_page_stands_the_largest_numbers(client: Client) -> None:
+    most = 2**63 - 1
+    page = read_page(client, f"/?epoch={most}&step={most}&seed={most}")
+    assert page.links("next epoch") == []
+    assert client.get(page.links("png")[0]).status_code == 200
+
+
+@pytest.mark.parametrize("query", ["epoch=-1", "epoch=x", f"seed={2**63}", "step=", "page=2"])
+def test_a_page_that_cannot_be_is_refused(client: Client, query: str) -> None:
+    assert query.partition("=")[0] in client.problem(f"/?{query}", 422, "invalid-parameter")["detail"]
+
+
+def test_hostile_names_are_shown_and_do_no_harm(open_client: OpenClient, dataset_folder: Path) -> None:
+    roots = []
+    for name in HOSTILE:
+        root = dataset_folder.with_name("hostile") / name
+        for split in HOSTILE[:3]:
+            (root / split).mkdir(parents=True)
+            for class_name in HOSTILE:
+                (root / split / class_name).mkdir()
+                (root / split / class_name / f"{class_name}.png").write_bytes((dataset_folder / "val/cat/cat-1.png").read_bytes())
+        roots.append(root)
+    client = open_client(paths=tuple(roots))
+    page = read_page(client)
+    assert {tag for tag, _ in page.tags} == {tag for tag, _ in read_page(open_client()).tags}
+    assert {name for _, attributes in page.tags for name in attributes} == {name for _, attributes in read_page(open_client()).tags for name in attributes}
+    assert set(HOSTILE) <= set(page.texts)
+    pictures = [attributes["src"] for tag, attributes in page.tags if tag == "img" and "/batches/" in (attributes["src"] or "")]
+    assert len(pictures) == 3 * len(HOSTILE)
+    for picture in pictures[:: len(HOSTILE) + 1]:
+        assert client.get(picture).headers["content-type"] == "image/png"
+    rows = client.json(page.links("json")[0])["samples"]
+    assert {row["class"] for row in rows} <= set(HOSTILE)
+    for path in ("/datasets", page.links("all samples")[0]):
+        assert client.get(path).headers["content-type"] == "application/json"
+
+
+def test_a_broken_image_spoils_no_picture(open_client: OpenClient, dataset_folder: Path) -> None:
+    (dataset_folder / "val" / "dog" / "dog-0.jpg").write_bytes(b"no picture")
+    client = open_client()
+    assert client.get(read_page(client).links("png")[1]).status_code == 200
+
+
+def test_many_classes_are_cut_short(open_client: OpenClient, dataset_folder: Path) -> None:
+    for number in range(30):
+        (dataset_folder / "train" / f"kind {number}").mkdir()
+    assert "and 9 classes more" in read_page(open_client()).texts
+
+
+def test_the_api_is_described_without_the_network(client: Client) -> None:
+    page = read_page(client, "/docs")
+    assert [attributes["src"] for tag, attributes in page.tags if tag == "script"] == ["/docs/assets/swagger-ui-bundle.js", "/assets/docs.js"]
+    assert '"/openapi.json"' in client.get("/assets/docs.js").text
+    assert "validatorUrl: null" in client.get("/assets/docs.js").text
+    assert len(client.get("/docs/assets/swagger-ui-bundle.js").content) > 500_000

@@ -1,0 +1,113 @@
+"""Loaders over services in this process: the transport is the tests' own, everything else is real."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import CancelledError, Future
+from contextlib import ExitStack
+from functools import partial
+from typing import Any
+
+import httpx
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from service.app import create_app
+from service.client import Answer, ConnectionFailed, RemoteLoader, Transport
+from service.settings import Settings
+
+URL = "http://localhost:8000"
+SMALL = "RandomResizedCrop(24) | RandomHorizontalFlip() | ToTensor() | Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
+
+
+class Network:
+    """Which service answers at which URL; keeps a record of who was asked what."""
+
+    def __init__(self, portal: BlockingPortal) -> None:
+        self.portal = portal
+        self.clients: dict[str, httpx.AsyncClient] = {}
+        self.asked: list[tuple[str, str]] = []
+        self.open_transports: set[Transport] = set()
+
+    def request(self, method: str, url: str, path: str, **options: Any) -> httpx.Response:
+        return self.portal.call(partial(self.clients[url].request, method, path, **options))
+
+    def batches_of(self, url: str) -> list[str]:
+        """Which batches a URL was asked for, in order."""
+        return [path.partition("?")[0].rpartition("batches/")[2] for asked, path in self.asked if asked == url and ".safetensors" in path]
+
+
+class AppTransport:
+    """Sends requests to services of this process."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._under_way: Future[httpx.Response] | None = None
+        self._is_closed = False
+        network.open_transports.add(self)
+
+    def send(self, base_url: str, path: str, headers: Mapping[str, str]) -> Answer:
+        self._network.asked.append((base_url, path))
+        if self._is_closed or base_url not in self._network.clients:
+            raise ConnectionFailed("nobody listens")
+        self._under_way = self._network.portal.start_task_soon(partial(self._network.clients[base_url].get, path, headers=headers))
+        try:
+            response = self._under_way.result(60)
+        except CancelledError as exc:
+            raise ConnectionFailed("closed") from exc
+        return Answer(response.status_code, dict(response.headers), memoryview(bytearray(response.content)))
+
+    def close(self) -> None:
+        self._is_closed = True
+        if self._under_way is not None:
+            self._under_way.cancel()
+        self._network.open_transports.discard(self)
+
+
+OpenService = Callable[..., str]
+OpenLoader = Callable[..., RemoteLoader]
+
+
+@pytest.fixture
+def network() -> Iterator[Network]:
+    """Starts with no service; in the end no transport may be open."""
+    with start_blocking_portal() as portal:
+        network = Network(portal)
+        yield network
+    assert not network.open_transports
+
+
+@pytest.fixture
+def open_service(network: Network, settings: Callable[..., Settings]) -> Iterator[OpenService]:
+    """Starts services of `pets`, or of other paths; keywords are settings. Gives the URL."""
+    with ExitStack() as stack:
+
+        def open_one(url: str = URL, **flags: object) -> str:
+            app = create_app(settings(**flags))
+            stack.enter_context(network.portal.wrap_async_context_manager(app.router.lifespan_context(app)))
+            http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=url, timeout=60)
+            network.clients[url] = stack.enter_context(network.portal.wrap_async_context_manager(http))
+            return url
+
+        yield open_one
+
+
+@pytest.fixture
+def open_loader(network: Network, open_service: OpenService) -> OpenLoader:
+    """Makes loaders of `pets`, on a service that it starts unless there is one; small images and batches unless said otherwise."""
+
+    def open_one(urls: str | list[str] = URL, dataset: str = "pets", split: str = "train", **options: Any) -> RemoteLoader:
+        if not network.clients:
+            open_service()
+        options = {"batch_size": 2, "recipe": SMALL, "transport": partial(AppTransport, network), "patience_seconds": 20.0, **options}
+        return RemoteLoader(urls, dataset, split, **options)
+
+    return open_one
+
+
+@pytest.fixture(autouse=True)
+def no_threads_left() -> Iterator[None]:
+    """Holds for every test: what it started has ended."""
+    before = set(threading.enumerate())
+    yield
+    left = [each for each in threading.enumerate() if each not in before and each.name.startswith("batchlens prefetch")]
+    assert not left

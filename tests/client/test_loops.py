@@ -1,0 +1,128 @@
+"""The loader in other people's loops: wrappers, early ends, and what must not stay behind."""
+
+import gc
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from itertools import islice
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, IterableDataset
+
+from service.client import RemoteLoader
+from tests.client.conftest import Network, OpenLoader
+
+
+class Wrapped(IterableDataset):
+    def __init__(self, loader: RemoteLoader) -> None:
+        self.loader = loader
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, ...]]:
+        return iter(self.loader)
+
+    def __len__(self) -> int:
+        return len(self.loader)
+
+
+@pytest.fixture
+def loader(open_loader: OpenLoader) -> RemoteLoader:
+    return open_loader()
+
+
+def assert_nothing_left(network: Network) -> None:
+    assert not network.open_transports
+    assert not [each for each in threading.enumerate() if each.name.startswith("batchlens prefetch")]
+
+
+def interrupt_in_the_midst(loader: RemoteLoader) -> None:
+    for _ in loader:
+        raise KeyboardInterrupt
+
+
+def test_nothing_is_open_but_while_it_is_read(loader: RemoteLoader, network: Network) -> None:
+    assert_nothing_left(network)
+    batches = iter(loader)
+    assert_nothing_left(network)
+    next(batches)
+    assert network.open_transports
+    list(batches)
+    assert_nothing_left(network)
+    loader.explain(0, 0)
+    assert_nothing_left(network)
+
+
+def test_leaving_a_loop_early_leaves_nothing_behind(loader: RemoteLoader, network: Network) -> None:
+    for _ in loader:
+        break
+    assert_nothing_left(network)
+    batches = iter(loader)
+    next(batches)
+    del batches
+    assert_nothing_left(network)
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_in_the_midst(loader)
+    assert_nothing_left(network)
+
+
+def test_an_iterator_in_a_cycle_ends_when_it_is_collected(loader: RemoteLoader, network: Network) -> None:
+    holder: list[object] = [iter(loader)]
+    holder.append(holder)
+    next(holder[0])
+    assert network.open_transports
+    del holder
+    gc.collect()
+    assert_nothing_left(network)
+
+
+def test_two_iterators_at_once_read_the_same_epoch(loader: RemoteLoader) -> None:
+    pairs = list(zip(loader, loader, strict=True))
+    assert len(pairs) == 5
+    assert all(one[0].equal(other[0]) for one, other in pairs)
+
+
+def test_a_data_loader_around_it(loader: RemoteLoader, open_loader: OpenLoader) -> None:
+    plain = open_loader()
+    wrapped = DataLoader(Wrapped(loader), batch_size=None)
+    assert len(wrapped) == 5
+    for _ in range(2):
+        for batch, expected in zip(wrapped, plain, strict=True):
+            assert batch[0].equal(expected[0])
+            assert batch[1].equal(expected[1])
+
+
+def test_loops_that_count_and_zip(loader: RemoteLoader) -> None:
+    """What Lightning and Accelerate do with a loader that is none of torch's: `len`, `iter`, `enumerate`, `islice`, a state and `set_epoch`."""
+    steps = 0
+    for epoch in range(3):
+        loader.set_epoch(epoch)
+        batches = iter(loader)
+        for number in range(len(loader)):
+            inputs, labels = next(batches)
+            assert len(inputs) == len(labels)
+            steps += 1
+            assert loader.state_dict()["step"] == number + 1
+        assert next(batches, None) is None
+    assert steps == 15
+    assert len(list(islice(loader, 2))) == 2
+
+
+def test_numpy_arrays_are_the_consumers_own(open_loader: OpenLoader) -> None:
+    for options in ({"as_numpy": True}, {"as_numpy": True, "dtype": "uint8"}):
+        for arrays in open_loader(**options):
+            for array in arrays:
+                array[...] = 1
+
+
+def test_importing_the_client_does_not_import_torch() -> None:
+    unwanted = {"torch", "torchvision", "fastapi", "starlette", "uvicorn", "pydantic", "PIL", "httpx"}
+    code = f"import sys, service.client; print(sorted({unwanted} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60).stdout == "[]\n"
+
+
+def test_public_names_are_sorted_and_there() -> None:
+    import service.client
+
+    assert sorted(service.client.__all__) == service.client.__all__
+    assert all(hasattr(service.client, name) for name in service.client.__all__)
