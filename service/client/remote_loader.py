@@ -29,8 +29,9 @@ PATIENCE_SECONDS = 60.0
 class RemoteLoader:
     """Iterates over the batches of a split; one pass is one epoch. Takes the place of a `torch.utils.data.DataLoader`.
 
-    Each `for` yields an epoch, (images, labels) at a time. The first is epoch 0; a pass that was read to its end makes the next one epoch + 1, with another
-    order and other augmentations; one that was left early is begun again. `set_epoch` says otherwise, as with a `DistributedSampler`.
+    Each `for` yields an epoch, (images, labels) at a time: epoch 0 first, then 1 and so on, each with an order and augmentations of its own, whether or not the
+    one before was read to its end; as with a DataLoader that shuffles. `set_epoch` says which comes next, as with a `DistributedSampler`. All ranks have to begin
+    the same passes, or call `set_epoch`.
 
     The dataset's version, and whatever the arguments leave to the server, are settled when the loader is made and stay. Several servers may be given: requests
     are spread over them, and go to another when one fails. The loader itself holds no thread and no connection; an iterator holds up to `prefetch` of each
@@ -128,23 +129,25 @@ class RemoteLoader:
         """The epoch of the batch that comes next."""
         return self._position.epoch
 
+    @property
+    def sampler(self) -> RemoteLoader:
+        """Itself: where others keep their `set_epoch`, and where Lightning looks for one to call before each epoch."""
+        return self
+
     def __len__(self) -> int:
         """Steps in an epoch, the same for every rank."""
         return self._description.steps
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         """Reads an epoch, or what a loaded position leaves of it. The state is that of the iterator that was asked last."""
-        start = self._start
-        again = self._start = Position(start.epoch)
-        self._position = start
+        start = self._position = self._start
+        self._start = Position(start.epoch + 1)
         steps = share_steps(range(start.step, len(self)))
         with self._open_session() as session, closing(fetch_ahead(partial(self._fetch, session, start.epoch), steps, self._prefetch, session.close)) as batches:
             for step, arrays in zip(steps, batches, strict=True):
                 self._position = Position(start.epoch, step + 1)
                 yield self._delivery.hand_over(arrays)
-        self._position = Position(start.epoch + 1)
-        if self._start is again:  # unless set_epoch or load_state_dict said otherwise meanwhile
-            self._start = self._position
+        self._position = self._start
 
     def __repr__(self) -> str:
         address = self._description.address

@@ -77,6 +77,7 @@ class Crew:
         self._is_ending = threading.Event()
         self._is_started = threading.Event()
         self._has_failed = threading.Event()
+        self._is_over = threading.Event()
         loader: DataLoader[Outcome] = DataLoader(
             TaskStream(self._tasks, memory, reader, self._board),
             batch_size=None,
@@ -118,6 +119,7 @@ class Crew:
     def stop(self) -> None:
         """Lets tasks in the workers' hands finish, then ends processes and threads; kills what takes longer than two seconds."""
         self._is_ending.set()
+        self._is_over.set()
         self._is_started.wait(_GOODBYE_SECONDS)
         with suppress(ValueError):  # The queue is closed: the crew is dead already.
             for _ in range(max(1, self.workers)):
@@ -139,6 +141,7 @@ class Crew:
             if not self._is_ending.is_set():  # Else the DataLoader only noticed, 5 s late, that its workers are gone.
                 _LOG.exception("the DataLoader of %s failed", threading.current_thread().name)
                 self._has_failed.set()
+                self._is_over.set()
         finally:
             self._is_started.set()
 
@@ -146,7 +149,7 @@ class Crew:
         self._is_started.wait()
         while not self._is_ending.is_set() and not self._has_failed.is_set():
             if not self._processes:
-                self._has_failed.wait(_TICK_SECONDS)
+                self._is_over.wait()
             elif multiprocessing.connection.wait([each.fileno() for each in self._processes], _TICK_SECONDS):
                 break
         if not self._is_ending.is_set():

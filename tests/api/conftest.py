@@ -5,7 +5,8 @@ import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack
-from functools import cached_property, partial
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -27,20 +28,15 @@ SAFE_HEADERS = ("X-Content-Type-Options", "X-Frame-Options", "Referrer-Policy", 
 class Client:
     """Sends requests to an app whose lifespan has begun; its event loop runs in a thread of its own."""
 
-    def __init__(self, app: FastAPI, http: httpx.AsyncClient, portal: BlockingPortal) -> None:
+    def __init__(self, app: FastAPI, http: httpx.AsyncClient, portal: BlockingPortal, operations: "Operations") -> None:
         self.app = app
         self._http = http
         self._portal = portal
+        self._operations = operations
 
     @property
     def services(self) -> Services:
         return self.app.state.services
-
-    @cached_property
-    def operations(self) -> list[tuple[re.Pattern[str], dict[str, Any]]]:
-        """What is described, in the order in which routes are tried: pattern of the path -> its operations by method."""
-        paths = self.app.openapi()["paths"]
-        return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), operations) for path, operations in paths.items()]
 
     def request(self, method: str, path: str, **options: Any) -> httpx.Response:
         return self.start(method, path, **options).result(60)
@@ -51,7 +47,7 @@ class Client:
 
     async def _ask(self, method: str, path: str, **options: Any) -> httpx.Response:
         response = await self._http.request(method, path, **options)
-        check_answer(response, self.operations)
+        check_answer(response, self._operations)
         return response
 
     def get(self, path: str, **options: Any) -> httpx.Response:
@@ -80,7 +76,7 @@ class Client:
         return read_pixels(response.content)
 
 
-def check_answer(response: httpx.Response, operations: list[tuple[re.Pattern[str], dict[str, Any]]]) -> None:
+def check_answer(response: httpx.Response, operations: "Operations") -> None:
     """Holds for every answer: safe headers; failures are problems; status, type and headers are those that the description names."""
     assert all(name in response.headers for name in SAFE_HEADERS)
     if response.status_code >= 400 and response.request.method != "HEAD":
@@ -117,10 +113,19 @@ def read_pixels(content: bytes) -> np.ndarray:
 
 
 OpenClient = Callable[..., Client]
+Operations = list[tuple[re.Pattern[str], dict[str, Any]]]
+
+
+@pytest.fixture(scope="session")
+def operations() -> Operations:
+    """What is described, in the order in which routes are tried: pattern of the path -> its operations by method. It depends on no setting."""
+    demo = Path(__file__).parents[2] / "data" / "shapes"
+    paths = create_app(Settings.model_construct(paths=(demo,), workers=0, device="cpu")).openapi()["paths"]
+    return [(re.compile(re.sub(r"\\{\w+\\}", "[^/]+", re.escape(path))), each) for path, each in paths.items()]
 
 
 @pytest.fixture
-def open_client(settings: Callable[..., Settings]) -> Iterator[OpenClient]:
+def open_client(settings: Callable[..., Settings], operations: Operations) -> Iterator[OpenClient]:
     """Starts services and ends them afterwards; keywords are settings, besides `inventory` and the URL that clients use."""
     with ExitStack() as stack:
         portal = stack.enter_context(start_blocking_portal())
@@ -129,7 +134,7 @@ def open_client(settings: Callable[..., Settings]) -> Iterator[OpenClient]:
             app = create_app(settings(**flags), inventory)
             stack.enter_context(portal.wrap_async_context_manager(app.router.lifespan_context(app)))
             http = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=base_url)
-            return Client(app, stack.enter_context(portal.wrap_async_context_manager(http)), portal)
+            return Client(app, stack.enter_context(portal.wrap_async_context_manager(http)), portal, operations)
 
         yield open_one
 

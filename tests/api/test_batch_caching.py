@@ -111,12 +111,21 @@ def test_the_tag_in_the_body_is_the_one_in_the_header(client: Client) -> None:
     assert answer.json()["etag"] == answer.headers["etag"]
 
 
-def test_only_a_pinned_version_lasts_for_ever(client: Client) -> None:
+def test_only_an_address_that_leaves_nothing_to_settings_lasts_for_ever(client: Client) -> None:
     version = client.json("/datasets/pets")["version"]
-    pinned, free = (client.get(PATH, params=SMALL | {"version": each}) for each in (version, ""))
+    whole = SMALL | {"version": version, "batch_size": 4, "shuffle": True}
+    pinned = client.get(PATH, params=whole)
     assert pinned.headers["cache-control"] == "public, max-age=31536000, immutable"
-    assert free.headers["cache-control"] == "no-cache"
-    assert pinned.headers["x-batchlens-version"] == free.headers["x-batchlens-version"] == version
+    for loose in [whole | {"recipe": "train"}, *({name: whole[name] for name in whole if name != left_out} for left_out in whole)]:
+        free = client.get(PATH, params=loose)
+        assert free.headers["cache-control"] == "no-cache"
+        assert free.headers["x-batchlens-version"] == pinned.headers["x-batchlens-version"] == version
+
+
+def test_the_tag_of_a_masked_batch_depends_on_what_is_masked(open_client: OpenClient) -> None:
+    strict, lax = open_client(max_image_pixels=100), open_client()
+    assert tag(strict) == tag(lax)
+    assert tag(strict, on_error="mask") != tag(lax, on_error="mask")
 
 
 @pytest.mark.parametrize("version", ["0000000000000000", "x", "\N{SNOWMAN}", "a" * 3000])

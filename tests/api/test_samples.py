@@ -177,7 +177,7 @@ def test_a_file_that_has_changed_is_no_longer_the_version(client: Client, datase
 
 def test_a_file_that_has_gone_is_told(client: Client, dataset_folder: Path) -> None:
     (dataset_folder / "val" / "cat" / "cat-0.jpg").unlink()
-    assert str(dataset_folder) not in client.problem(f"{VAL}/samples/0/image", 422, "unreadable-image")["detail"]
+    assert str(dataset_folder) not in client.problem(f"{VAL}/samples/0/image", 409, "sample-changed")["detail"]
 
 
 def test_a_name_that_is_not_utf8_is_shown_and_served(open_client: OpenClient, dataset_folder: Path) -> None:

@@ -74,7 +74,9 @@ def test_views_that_the_client_has_are_not_rendered_again(client: Client) -> Non
 
 def test_a_pinned_version_lasts_for_ever_and_a_wrong_one_is_refused(client: Client) -> None:
     version = client.json("/datasets/pets")["version"]
-    assert "immutable" in client.get(f"{TRAIN}/samples/0/views.png?epochs=1&version={version}").headers["cache-control"]
+    pinned = f"{TRAIN}/samples/0/views.png?epochs=1&version={version}"
+    assert "immutable" in client.get(f"{pinned}&recipe=CenterCrop(20)").headers["cache-control"]
+    assert client.get(pinned).headers["cache-control"] == "no-cache", "the settings may change the recipe"
     assert client.problem(f"{TRAIN}/samples/0/views.png?version=old", 409, "version-gone")["current"] == version
 
 
