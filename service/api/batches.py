@@ -13,7 +13,8 @@ from service.api.dependencies import DatasetDep, Services, ServicesDep, SplitDep
 from service.api.errors import problems
 from service.api.negotiation import choose_format
 from service.api.orders import is_pinned, make_order
-from service.api.schemas import BatchQuery, Provenance
+from service.api.queries import BatchQuery
+from service.api.schemas import Provenance
 from service.encoding.batch import Batch
 from service.encoding.formats import FORMATS, Format, Piece, Presentation
 from service.errors import InvalidRecipe, NotAcceptable, UnequalShapes, UnknownDataset, UnknownSplit, UnknownStep, VersionGone

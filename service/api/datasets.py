@@ -9,7 +9,8 @@ from fastapi import Query as QueryParameters
 from service.api.dependencies import DatasetDep, Services, ServicesDep, SplitDep, allow_write
 from service.api.errors import problems
 from service.api.orders import make_address
-from service.api.schemas import ClassList, DatasetDetail, DatasetList, DatasetSummary, EpochDetail, EpochQuery, LoaderReport, SplitDetail, SplitState
+from service.api.queries import EpochQuery
+from service.api.schemas import ClassList, DatasetDetail, DatasetList, DatasetSummary, EpochDetail, LoaderReport, SplitDetail, SplitState
 from service.errors import InvalidDataset, InvalidRecipe, MissingToken, UnknownDataset, UnknownSplit, VersionGone, WritesForbidden
 from service.planning.plan import count_steps
 from service.sources.source import Dataset, Split

@@ -61,6 +61,8 @@ def _headers(error: errors.BatchlensError) -> dict[str, str]:
     match error:
         case errors.Unavailable():
             return {"Retry-After": str(error.retry_after_seconds)}
+        case errors.SampleUnavailable():
+            return {"Retry-After": "1"}
         case errors.MissingToken():
             return {"WWW-Authenticate": 'Bearer realm="batchlens"'}
         case errors.MethodNotAllowed(facts={"allowed": list(allowed)}):
@@ -89,7 +91,7 @@ def problems(*kinds: type[errors.BatchlensError]) -> dict[int | str, dict[str, A
 
 def _describe_status(status: int) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}, "examples": {}}}
-    headers = {name: {"schema": {"type": "string"}, "description": text} for name, text in _TOLD_BY.get(status, {}).items()}
+    headers = {name: {"schema": {"type": "string"}, "description": text, "required": True} for name, text in _TOLD_BY.get(status, {}).items()}
     return {"description": _title(status), "content": content, **({"headers": headers} if headers else {})}
 
 

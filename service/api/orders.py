@@ -6,7 +6,7 @@ from typing import cast
 import numpy as np
 
 from service.api.dependencies import Services
-from service.api.schemas import EpochQuery, ViewsQuery
+from service.api.queries import EpochQuery, ViewsQuery
 from service.errors import InvalidParameter, VersionGone
 from service.loading.order import Order
 from service.planning.address import Address, DType

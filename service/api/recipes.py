@@ -7,7 +7,8 @@ from fastapi import Query as QueryParameters
 
 from service.api.dependencies import ServicesDep
 from service.api.errors import problems
-from service.api.schemas import RecipeDetail, RecipeList, RecipeQuery
+from service.api.queries import RecipeQuery
+from service.api.schemas import RecipeDetail, RecipeList
 from service.errors import InvalidRecipe
 from service.recipes.presets import resolve_recipe
 from service.recipes.recipe import parse_recipe

@@ -11,8 +11,9 @@ from service.api.answers import RENDERING, Asked, Stopwatch, answer_rendered, ca
 from service.api.dependencies import DatasetDep, ServicesDep, SplitDep
 from service.api.errors import problems
 from service.api.orders import is_pinned, make_views_order
+from service.api.queries import SamplesQuery, ViewsQuery
 from service.api.ranges import check_range
-from service.api.schemas import SampleDetail, SamplePage, SamplesQuery, ViewsQuery
+from service.api.schemas import SampleDetail, SamplePage
 from service.encoding.batch import Batch
 from service.encoding.formats import Piece
 from service.encoding.picture import PictureOptions, draw_views

@@ -30,8 +30,8 @@ class RemoteLoader:
     """Iterates over the batches of a split; one pass is one epoch. Takes the place of a `torch.utils.data.DataLoader`.
 
     Each `for` yields an epoch, (images, labels) at a time: epoch 0 first, then 1 and so on, each with an order and augmentations of its own, whether or not the
-    one before was read to its end; as with a DataLoader that shuffles. `set_epoch` says which comes next, as with a `DistributedSampler`. All ranks have to begin
-    the same passes, or call `set_epoch`.
+    one before was read to its end; as with a DataLoader that shuffles. `set_epoch` says which comes next, as with a `DistributedSampler`. All ranks have to
+    begin the same passes, or call `set_epoch`.
 
     The dataset's version, and whatever the arguments leave to the server, are settled when the loader is made and stay. Several servers may be given: requests
     are spread over them, and go to another when one fails. The loader itself holds no thread and no connection; an iterator holds up to `prefetch` of each
@@ -131,8 +131,13 @@ class RemoteLoader:
 
     @property
     def sampler(self) -> RemoteLoader:
-        """Itself: where others keep their `set_epoch`, and where Lightning looks for one to call before each epoch."""
+        """Itself: Lightning looks here for a `set_epoch` to call before each epoch."""
         return self
+
+    @property
+    def batch_sampler(self) -> None:
+        """None, as in a DataLoader whose dataset makes the batches; whoever looks at `sampler` looks here, too."""
+        return None
 
     def __len__(self) -> int:
         """Steps in an epoch, the same for every rank."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import weakref
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
@@ -116,7 +117,7 @@ class Job:
         error: None, or why it fails once all parts are back.
         batch: the result, once done.
         render_seconds: what rendering took: the slowest part, and the device.
-        deaths: workers that ended while rendering it.
+        blamed: how many workers ended while rendering which sample.
     """
 
     order: Order
@@ -131,7 +132,7 @@ class Job:
     error: BatchlensError | None = None
     batch: Batch | None = None
     render_seconds: float = 0.0
-    deaths: int = 0
+    blamed: Counter[Sample] = field(default_factory=Counter)
 
     @property
     def kind(self) -> Literal["render", "decode"]:

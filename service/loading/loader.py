@@ -38,7 +38,7 @@ _ROWS_WORTH_A_TASK = 4
 """Fewer rows are not shared out among idle workers."""
 
 _DEATHS_ALLOWED = 2
-"""A job that has ended this many workers fails alone."""
+"""A job fails alone when one of its samples has ended this many workers."""
 
 _FRUITLESS_DEATHS = 3
 _LONGEST_PAUSE_SECONDS = 5.0
@@ -342,17 +342,20 @@ class Loader:
                 return
 
     def _mourn(self, job: Job, death: Death) -> None:
-        """Puts a job first in the queue again whose workers are gone, unless nobody waits for it or it has ended too many of them."""
+        """Puts a job in the queue again whose workers are gone: first, or last where it may be to blame, so that others pass it. One sample too often is enough."""
         victims = [job.tasks[note.task_id].samples[note.position] for note in death.blamed if note.task_id in job.tasks]
         job.tasks.clear()
-        job.deaths += bool(victims)
+        job.blamed.update(victims)
         self._store.free_slot(job)
-        if victims and job.deaths >= _DEATHS_ALLOWED:
-            self._fail(job, self._crashes.add(job, victims[0]))
-        elif job.is_wanted:
-            self._waiting.appendleft(job)
-        else:
+        guilty = next((sample for sample in victims if job.blamed[sample] >= _DEATHS_ALLOWED), None)
+        if guilty is not None:
+            self._fail(job, self._crashes.add(job, guilty))
+        elif not job.is_wanted:
             self._store.discard(job)
+        elif victims:
+            self._waiting.append(job)
+        else:
+            self._waiting.appendleft(job)
 
     def _pause(self) -> None:
         """Waits longer and longer between crews that die before they have done anything."""

@@ -52,7 +52,9 @@ class Registry:
         """
         if self._is_closed:
             raise ShuttingDown("The service is shutting down.")
-        self._is_ready = self._is_ready or any(loader.is_complete for loader in list(self._loaders.values()))
+        with self._lock:
+            loaders = list(self._loaders.values())  # None: all were closed on demand, and the next request opens one.
+        self._is_ready = self._is_ready or not loaders or any(loader.is_complete for loader in loaders)
         if not self._is_ready:
             raise NotReady("The workers are still starting.")
 

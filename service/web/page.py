@@ -13,7 +13,7 @@ from service.api.datasets import describe_split
 from service.api.dependencies import Services, ServicesDep
 from service.api.errors import problems
 from service.api.orders import make_address
-from service.api.schemas import EpochQuery, PageQuery
+from service.api.queries import EpochQuery, PageQuery
 from service.encoding.formats import FORMATS
 from service.planning.address import Address
 from service.planning.plan import count_steps

@@ -8,7 +8,7 @@ from fastapi import Request
 
 from service import errors
 from service.api.dependencies import get_services
-from service.api.errors import STATUSES, problems, status_of
+from service.api.errors import STATUSES, problem_response, problems, status_of
 from tests.api.conftest import SAFE_HEADERS, TRAIN, VAL, Client, OpenClient, read_problem
 
 
@@ -46,9 +46,16 @@ def test_statuses(kind: type[errors.BatchlensError], status: int) -> None:
     assert kind.code in problems(kind)[status]["content"]["application/problem+json"]["examples"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/nothing", "/datasets/pets/nothing", "/datasets/pets/splits", f"{TRAIN}/batches", f"{TRAIN}/batches/0", "/%00", "/%ff%fe", "/health"]
-)
+def test_whatever_may_be_asked_again_says_when() -> None:
+    kinds = [each for each in tree(errors.BatchlensError) if status_of(each) == 503]
+    assert {errors.QueueFull, errors.SampleUnavailable, errors.ShuttingDown} <= set(kinds)
+    assert all(int(problem_response(each("Not now.")).headers["retry-after"]) > 0 for each in kinds)
+
+
+NO_PATHS = ["/nothing", "/datasets/pets/nothing", "/datasets/pets/splits", f"{TRAIN}/batches", f"{TRAIN}/batches/0", "/%00", "/%ff%fe", "/health"]
+
+
+@pytest.mark.parametrize("path", NO_PATHS)
 def test_a_path_that_nothing_answers(client: Client, path: str) -> None:
     assert "/docs" in client.problem(path, 404, "unknown-page")["detail"]
 

@@ -18,7 +18,7 @@ def test_a_report_tells_device_work_and_memory(client: Client) -> None:
     report = client.json("/loaders/pets/train")
     assert client.json("/loaders")["loaders"] == [report]
     slab = report.pop("slab")
-    assert report == {
+    assert report.items() >= {
         "dataset": "pets",
         "split": "train",
         "state": "ready",
@@ -33,7 +33,7 @@ def test_a_report_tells_device_work_and_memory(client: Client) -> None:
         "restarts": 0,
         "queued": 0,
         "rendering": 0,
-    } | {name: value for name, value in report.items() if name == "arena"}
+    }.items()
     assert slab["kept"] == slab["slots"] == 2
     assert 2 * 4 * 3 * 24 * 24 <= slab["used_bytes"] <= slab["size_bytes"]
 

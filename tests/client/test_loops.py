@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from itertools import islice
 
 import pytest
 import torch
@@ -76,10 +75,10 @@ def test_an_iterator_in_a_cycle_ends_when_it_is_collected(loader: RemoteLoader, 
     assert_nothing_left(network)
 
 
-def test_two_iterators_at_once_read_the_same_epoch(loader: RemoteLoader) -> None:
-    pairs = list(zip(loader, loader, strict=True))
-    assert len(pairs) == 5
-    assert all(one[0].equal(other[0]) for one, other in pairs)
+def test_two_iterators_at_once_read_two_epochs(loader: RemoteLoader, open_loader: OpenLoader) -> None:
+    plain = open_loader()
+    epochs = [list(plain), list(plain)]
+    assert all(one[0].equal(two[0]) and other[0].equal(three[0]) for one, other, two, three in zip(loader, loader, *epochs, strict=True))
 
 
 def test_a_data_loader_around_it(loader: RemoteLoader, open_loader: OpenLoader) -> None:
@@ -92,20 +91,19 @@ def test_a_data_loader_around_it(loader: RemoteLoader, open_loader: OpenLoader) 
             assert batch[1].equal(expected[1])
 
 
-def test_loops_that_count_and_zip(loader: RemoteLoader) -> None:
-    """What Lightning and Accelerate do with a loader that is none of torch's: `len`, `iter`, `enumerate`, `islice`, a state and `set_epoch`."""
-    steps = 0
-    for epoch in range(3):
-        loader.set_epoch(epoch)
+def test_a_loop_that_knows_the_length(loader: RemoteLoader, open_loader: OpenLoader) -> None:
+    """Lightning: a new iterator for each epoch, `len` batches from it and not one call more, a state after each, the epoch told to `sampler`."""
+    plain = open_loader()
+    for epoch in (0, 1, 4):
+        assert loader.batch_sampler is None
+        loader.sampler.set_epoch(epoch)
+        plain.set_epoch(epoch)
         batches = iter(loader)
-        for number in range(len(loader)):
+        for number, expected in enumerate(plain):
             inputs, labels = next(batches)
-            assert len(inputs) == len(labels)
-            steps += 1
+            assert inputs.equal(expected[0])
+            assert labels.equal(expected[1])
             assert loader.state_dict()["step"] == number + 1
-        assert next(batches, None) is None
-    assert steps == 15
-    assert len(list(islice(loader, 2))) == 2
 
 
 def test_numpy_arrays_are_the_consumers_own(open_loader: OpenLoader) -> None:

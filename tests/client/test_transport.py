@@ -163,8 +163,11 @@ def test_closing_ends_a_request_under_way(serve: Serve) -> None:
     thread.start()
     while not server.requests:
         thread.join(0.01)
-    transport.close()
+    closing = threading.Thread(target=transport.close)
+    closing.start()
+    closing.join(10)
     thread.join(10)
+    assert not closing.is_alive()
     assert len(failures) == 1
     assert server.hung_up.wait(10)
     with pytest.raises(ConnectionFailed, match="closed"):
