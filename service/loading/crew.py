@@ -84,6 +84,7 @@ class Crew:
             num_workers=workers,
             collate_fn=_keep,
             in_order=False,
+            generator=torch.Generator(),  # Else the iterator would draw from the global one, while another loader renders in this process.
             multiprocessing_context=context if workers else None,
         )
         self._pump_thread = threading.Thread(target=self._pump, args=(loader,), name=f"pump {name}", daemon=True)

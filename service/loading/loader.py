@@ -342,7 +342,7 @@ class Loader:
                 return
 
     def _mourn(self, job: Job, death: Death) -> None:
-        """Puts a job in the queue again whose workers are gone: first, or last where it may be to blame, so that others pass it. One sample too often is enough."""
+        """Puts a job in the queue again whose workers are gone: first, or last where it may be to blame, so that others pass it."""
         victims = [job.tasks[note.task_id].samples[note.position] for note in death.blamed if note.task_id in job.tasks]
         job.tasks.clear()
         job.blamed.update(victims)

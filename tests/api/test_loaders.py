@@ -18,22 +18,25 @@ def test_a_report_tells_device_work_and_memory(client: Client) -> None:
     report = client.json("/loaders/pets/train")
     assert client.json("/loaders")["loaders"] == [report]
     slab = report.pop("slab")
-    assert report.items() >= {
-        "dataset": "pets",
-        "split": "train",
-        "state": "ready",
-        "device": "cpu",
-        "workers": 0,
-        "pids": [],
-        "served": 3,
-        "rendered": 2,
-        "images": 8,
-        "reused": 1,
-        "refused": 0,
-        "restarts": 0,
-        "queued": 0,
-        "rendering": 0,
-    }.items()
+    assert (
+        report.items()
+        >= {
+            "dataset": "pets",
+            "split": "train",
+            "state": "ready",
+            "device": "cpu",
+            "workers": 0,
+            "pids": [],
+            "served": 3,
+            "rendered": 2,
+            "images": 8,
+            "reused": 1,
+            "refused": 0,
+            "restarts": 0,
+            "queued": 0,
+            "rendering": 0,
+        }.items()
+    )
     assert slab["kept"] == slab["slots"] == 2
     assert 2 * 4 * 3 * 24 * 24 <= slab["used_bytes"] <= slab["size_bytes"]
 

@@ -114,7 +114,8 @@ def test_plain_torchvision_gives_the_same(open_loader: OpenLoader, open_service:
     normalize = v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     loader = open_loader(seed=11)
     for epoch in range(2):
-        for step, (inputs, labels) in enumerate(loader):
+        batches = list(loader)  # The service renders in this process, ahead of the reader, with the generator that is seeded below.
+        for step, (inputs, labels) in enumerate(batches):
             for row, image, label in zip(loader.explain(epoch, step), inputs, labels, strict=True):
                 with Image.open(dataset_folder / row.file) as file:
                     pixels = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)

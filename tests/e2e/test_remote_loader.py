@@ -160,14 +160,14 @@ def test_every_sample_once_while_workers_are_killed_and_a_server_restarts(start_
     for reader in readers:
         reader.start()
     pace.run_to(1)
-    pace.run_to(4, lambda: kill_worker(stays))
-    pace.run_to(7, lambda: kill_worker(leaves))
+    pace.run_to(3, lambda: kill_worker(leaves))
+    pace.run_to(6, lambda: kill_worker(stays))
     pace.run_to(10, leaves.process.kill)
     leaves.process.wait(10)
     pace.run_to(12, lambda: kill_worker(stays))
     back = start_server(many, "--port", leaves.url.rpartition(":")[2], workers=1)
     assert back.url == leaves.url
-    time.sleep(2.6)  # The longest that a server which was down is left alone.
+    time.sleep(2.6)  # The longest that a server is left alone after its connections were refused.
     pace.run_to(16)
     pace.run_to(STEPS, lambda: kill_worker(back))
     for reader in readers:

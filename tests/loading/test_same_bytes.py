@@ -72,6 +72,17 @@ def test_order_and_company_do_not_matter(open_loader: OpenLoader, workers: int) 
     assert [together[position] for position in range(len(alone))] == alone
 
 
+def test_a_loader_that_opens_draws_nothing_from_the_global_generator(open_loader: OpenLoader) -> None:
+    """Else it would disturb what another one renders in the same process."""
+    torch.manual_seed(5)
+    before = torch.get_rng_state()
+    for workers in (0, 1):
+        loader = open_loader(workers=workers)
+        while not loader.is_complete:
+            time.sleep(0.01)
+    assert torch.get_rng_state().equal(before)
+
+
 def test_warm_and_cold_are_equal(open_loader: OpenLoader) -> None:
     loader = open_loader(workers=1)
     cold = take(loader, order(3))
