@@ -8,6 +8,7 @@ import ast
 import keyword
 import re
 from dataclasses import dataclass
+from threading import Lock
 from typing import NoReturn, TypeAlias
 
 from service.errors import InvalidRecipe
@@ -73,6 +74,10 @@ class Call:
     position: int
 
 
+_PARSER = Lock()
+"""CPython 3.11 counts the depth of all threads' trees in one place and may raise SystemError when two build trees at once (python/cpython issue 106905)."""
+
+
 def parse_calls(text: str) -> tuple[Call, ...]:
     """Reads a recipe's text.
 
@@ -91,7 +96,8 @@ def parse_calls(text: str) -> tuple[Call, ...]:
     _scan(spaced)
     indent = len(spaced) - len(spaced.lstrip(" "))
     try:
-        tree = ast.parse(spaced[indent:], mode="eval")
+        with _PARSER:
+            tree = ast.parse(spaced[indent:], mode="eval")
     except SyntaxError as exc:
         position = min(len(text), indent + max(0, (exc.offset or 1) - 1))
         refuse(f"A recipe reads like {_SHAPE}. This one does not parse ({exc.msg})", spaced[position:] or spaced.strip(), position)
