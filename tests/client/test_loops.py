@@ -1,10 +1,10 @@
 """The loader in other people's loops: wrappers, early ends, and what must not stay behind."""
 
 import gc
-import time
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
