@@ -11,7 +11,7 @@ from torchvision.transforms import v2
 
 from service.client import RemoteLoader
 from service.errors import InvalidParameter, UnreadableImage
-from tests.client.conftest import SMALL, URL, Network, OpenLoader, OpenService
+from tests.client.conftest import SMALL, URL, Network, OpenLoader
 
 RECIPES = [
     SMALL,
@@ -109,16 +109,15 @@ def test_unreadable_images_are_zeros_and_told(open_loader: OpenLoader, network: 
     assert caught.value.facts["file"] == "train/dog/dog-1.png"
 
 
-def test_plain_torchvision_gives_the_same(open_loader: OpenLoader, open_service: OpenService, dataset_folder: Path) -> None:
+def test_plain_torchvision_gives_the_same(open_loader: OpenLoader, dataset_folder: Path) -> None:
     crop, flip = v2.RandomResizedCrop(24), v2.RandomHorizontalFlip()
     normalize = v2.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     loader = open_loader(seed=11)
-    for epoch in range(2):
-        batches = list(loader)  # The service renders in this process, ahead of the reader, with the generator that is seeded below.
-        for step, (inputs, labels) in enumerate(batches):
-            for row, image, label in zip(loader.explain(epoch, step), inputs, labels, strict=True):
-                with Image.open(dataset_folder / row.file) as file:
-                    pixels = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
-                torch.manual_seed(row.key)
-                assert image.equal(normalize(flip(crop(pixels)).to(torch.float32).div(255)))
-                assert (int(label), loader.classes[label]) == (row.label, row.class_name)
+    read = [(batch, loader.explain(epoch, step)) for epoch in range(2) for step, batch in enumerate(loader)]
+    for (inputs, labels), rows in read:  # Only now: the service draws from this process's generator, too.
+        for row, image, label in zip(rows, inputs, labels, strict=True):
+            with Image.open(dataset_folder / row.file) as file:
+                pixels = torch.from_numpy(np.array(file.convert("RGB"))).permute(2, 0, 1)
+            torch.manual_seed(row.key)
+            assert image.equal(normalize(flip(crop(pixels)).to(torch.float32).div(255)))
+            assert (int(label), loader.classes[label]) == (row.label, row.class_name)
