@@ -77,6 +77,7 @@ def serve(
     device: Annotated[str | None, _option("device")] = None,
     workers: Annotated[int | None, _option("workers")] = None,
     slab_bytes: Annotated[int | None, _option("slab_bytes")] = None,
+    arena_bytes: Annotated[int | None, _option("arena_bytes")] = None,
     queue_length: Annotated[int | None, _option("queue_length")] = None,
     deadline_seconds: Annotated[float | None, _option("deadline_seconds")] = None,
     max_batch_size: Annotated[int | None, _option("max_batch_size")] = None,

@@ -69,6 +69,9 @@ class Settings(BaseSettings):
     )
     workers: int = Field(default_factory=default_workers, ge=0, le=256, description="Worker processes of each loader; 0 renders in the server itself.")
     slab_bytes: int = Field(default=512 * MEBIBYTE, ge=MEBIBYTE, description="Shared memory of each loader for rendered batches.")
+    arena_bytes: int | None = Field(
+        default=None, ge=0, description="Shared memory for decoded photos, of all loaders together; a quarter of the memory if not set."
+    )
     queue_length: int = Field(default=64, ge=1, description="Batches that may wait in each loader before more are refused with 503.")
     deadline_seconds: float = Field(default=30.0, gt=0, le=3600, description="Longest time a batch may take before 504.")
     max_batch_size: int = Field(default=1024, ge=1, description="Largest batch_size a request may ask.")

@@ -72,6 +72,14 @@ class SlabReport(BaseModel):
     device_bytes: int = Field(description="Memory of finished batches on a GPU.")
 
 
+class ArenaReport(BaseModel):
+    """Decoded photos that are kept."""
+
+    size_bytes: int = Field(description="Memory for them, shared with the other loaders.")
+    used_bytes: int = Field(description="What this loader's take.")
+    samples: int = Field(description="How many are kept.")
+
+
 class LoaderReport(BaseModel):
     """An open loader."""
 
@@ -90,6 +98,7 @@ class LoaderReport(BaseModel):
     queued: int = Field(description="Batches waiting.")
     rendering: int = Field(description="Batches with the workers or a device.")
     slab: SlabReport
+    arena: ArenaReport
 
 
 class LoaderList(BaseModel):

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from service.errors import UnequalShapes
 
@@ -11,6 +16,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from service.planning.address import Address
+
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,21 +62,37 @@ class Row:
     problem: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
     """A rendered batch. It borrows the memory of its slot: use it only while its lease is held.
 
     Attributes:
         address: where it came from.
-        images: one tensor [C, H, W] a row, on the loader's device; views of one block where all shapes are equal.
         block: the whole batch as one tensor [B, C, H, W] if it lies in memory like that, else None.
-        rows: the samples, in the same order.
+        parts: one tensor [C, H, W] a row where it does not.
+        labels: int64 (B,), class numbers.
+        indices: int64 (B,), positions in the split's listing.
+        valid: bool (B,), whether the image could be read.
+        tell: tells about the rows; only asked when that is wanted.
     """
 
     address: Address
-    images: tuple[Tensor, ...]
     block: Tensor | None
-    rows: tuple[Row, ...]
+    parts: tuple[Tensor, ...]
+    labels: Integers
+    indices: Integers
+    valid: npt.NDArray[np.bool_]
+    tell: Callable[[], tuple[Row, ...]]
+
+    @cached_property
+    def images(self) -> tuple[Tensor, ...]:
+        """One tensor [C, H, W] a row, on the loader's device; views of one block where all shapes are equal."""
+        return self.block.unbind() if self.block is not None else self.parts
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """The samples, in the same order."""
+        return self.tell()
 
     def tensor(self) -> Tensor:
         """Gives the batch as one tensor [B, C, H, W], without a copy where that is possible.

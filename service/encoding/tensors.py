@@ -41,14 +41,13 @@ def name_arrays(batch: Batch) -> list[NamedArray]:
     Raises:
         UnequalShapes: the samples' shapes differ.
     """
-    rows = batch.rows
     arrays = [
         NamedArray.of("images", batch.tensor().cpu()),
-        NamedArray.of("labels", torch.tensor([row.label for row in rows], dtype=torch.int64)),
-        NamedArray.of("indices", torch.tensor([row.index for row in rows], dtype=torch.int64)),
+        NamedArray.of("labels", torch.from_numpy(batch.labels)),
+        NamedArray.of("indices", torch.from_numpy(batch.indices)),
     ]
     if batch.address.on_error == "mask":
-        arrays.append(NamedArray.of("valid", torch.tensor([row.problem is None for row in rows], dtype=torch.bool)))
+        arrays.append(NamedArray.of("valid", torch.from_numpy(batch.valid)))
     return arrays
 
 

@@ -19,10 +19,11 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from service.loading.board import Board, Note
 from service.loading.forkserver import START_METHOD, preload
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Task
-from service.loading.worker import Board, Note, TaskStream
+from service.loading.worker import TaskStream
 from service.loading.worker_process import WorkerProcess
 from service.sources.source import Reader
 
@@ -50,7 +51,8 @@ class Crew:
     Args:
         name: for thread names and logs.
         workers: number of processes; 0 renders in the pump thread.
-        memory: the slab that slots lie in.
+        slab: memory that slots lie in.
+        arena: memory that decoded pixels lie in.
         reader: reads the samples.
         on_outcome: called from the pump thread with every outcome.
         on_death: called once from the watch thread when a worker died, or the DataLoader failed; all others are dead by then.
@@ -61,7 +63,8 @@ class Crew:
         *,
         name: str,
         workers: int,
-        memory: SharedMemory,
+        slab: SharedMemory,
+        arena: SharedMemory,
         reader: Reader,
         on_outcome: Callable[[Crew, Outcome], None],
         on_death: Callable[[Crew, Death], None],
@@ -70,7 +73,7 @@ class Crew:
             preload()
         context = multiprocessing.get_context(START_METHOD)
         self.workers = workers
-        self._tasks: Any = context.Queue() if workers else queue.Queue()
+        self._tasks: Any = context.Queue() if workers else queue.SimpleQueue()
         self._board = Board(workers)
         self._on_outcome, self._on_death = on_outcome, on_death
         self._processes: list[WorkerProcess] = []
@@ -79,7 +82,7 @@ class Crew:
         self._has_failed = threading.Event()
         self._is_over = threading.Event()
         loader: DataLoader[Outcome] = DataLoader(
-            TaskStream(self._tasks, memory, reader, self._board),
+            TaskStream(self._tasks, slab, arena, reader, self._board),
             batch_size=None,
             num_workers=workers,
             collate_fn=_keep,

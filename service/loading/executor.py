@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from service.loading.rendering import apply_recipe, blank_shape
 from service.loading.slab import SharedMemory
-from service.loading.task import Rendered, Task
-from service.loading.worker import blank_shape, render_image
+from service.loading.task import Rendered, Report, Task
 from service.recipes.recipe import parse_recipe
 
 
@@ -25,6 +25,7 @@ class DeviceOutcome:
         block: the batch as one tensor [B, C, H, W], or None where shapes differ.
         rows: what was done to each.
         error: None, or why the whole task failed.
+        position: the row that the error is about.
         seconds: time spent on it.
     """
 
@@ -32,6 +33,7 @@ class DeviceOutcome:
     block: Tensor | None = None
     rows: tuple[Rendered, ...] = ()
     error: Exception | None = None
+    position: int = 0
     seconds: float = 0.0
 
 
@@ -46,19 +48,19 @@ class DeviceExecutor:
         self.device = device
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"executor {device}")
 
-    def submit(self, task: Task, rows: Sequence[Rendered], memory: SharedMemory, on_done: Callable[[DeviceOutcome], None]) -> None:
+    def submit(self, task: Task, report: Report, memory: SharedMemory, on_done: Callable[[DeviceOutcome], None]) -> None:
         """Renders a decoded task.
 
         Args:
             task: of kind "decode".
-            rows: where its decoded images lie, uint8 [H, W, 3].
+            report: where its decoded images lie, uint8 [H, W, 3].
             memory: the slab that they lie in; read until `on_done` is called.
             on_done: called from the executor's thread.
 
         Raises:
             RuntimeError: the executor is closed.
         """
-        self._thread.submit(lambda: on_done(self._run(task, rows, memory)))
+        self._thread.submit(lambda: on_done(self._run(task, report.rows(task), memory)))
 
     def close(self) -> None:
         """Finishes what was submitted, then ends the thread."""
@@ -66,27 +68,28 @@ class DeviceExecutor:
 
     def _run(self, task: Task, rows: Sequence[Rendered], memory: SharedMemory) -> DeviceOutcome:
         started = time.perf_counter()
+        images: list[Tensor | None] = []
         try:
             _settle(self.device)
-            outcome = self._render(task, rows, memory)
+            told = [self._render(task, position, row, memory, images) for position, row in enumerate(rows)]
+            outcome = self._join(task, images, told)
             return replace(outcome, seconds=time.perf_counter() - started)
         except Exception as exc:  # noqa: BLE001  out of memory and whatever else: this batch fails, the thread goes on
-            return DeviceOutcome(error=exc)
+            return DeviceOutcome(error=exc, position=len(images))
 
-    def _render(self, task: Task, rows: Sequence[Rendered], memory: SharedMemory) -> DeviceOutcome:
-        recipe, dtype = parse_recipe(task.recipe), getattr(torch, task.dtype)
-        images: list[Tensor | None] = []
-        told = []
-        for sample, row in zip(task.samples, rows, strict=True):
-            if row.problem is not None:
-                images.append(None)
-                told.append(row)
-                continue
-            pixels = memory.view(task.offset + row.start, row.shape, torch.uint8).to(self.device)
-            result, applied = render_image(recipe, pixels.permute(2, 0, 1), sample, task.dtype)
-            images.append(result.to(dtype, copy=True))  # A recipe may hand its input back, which lies in the slot.
-            told.append(replace(row, applied=applied))
-        blank = blank_shape((_shape(image) for image in images if image is not None), recipe)
+    def _render(self, task: Task, position: int, row: Rendered, memory: SharedMemory, images: list[Tensor | None]) -> Rendered:
+        """Renders one row and appends it; None where it could not be read."""
+        if row.problem is not None:
+            images.append(None)
+            return row
+        pixels = memory.view(task.offset + row.start, row.shape, torch.uint8).to(self.device)
+        result, applied = apply_recipe(parse_recipe(task.recipe), pixels.permute(2, 0, 1), int(task.keys[position]), task.dtype)
+        images.append(result.to(getattr(torch, task.dtype), copy=True))  # A recipe may hand its input back, which lies in the slot.
+        return replace(row, applied=applied)
+
+    def _join(self, task: Task, images: list[Tensor | None], told: list[Rendered]) -> DeviceOutcome:
+        dtype = getattr(torch, task.dtype)
+        blank = blank_shape((_shape(image) for image in images if image is not None), parse_recipe(task.recipe))
         filled = tuple(torch.zeros(blank, dtype=dtype, device=self.device) if image is None else image for image in images)
         if len({image.shape for image in filled}) > 1:
             return DeviceOutcome(filled, None, tuple(told))

@@ -8,7 +8,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from service.encoding.batch import Batch
-from service.errors import BatchlensError
+from service.errors import SampleError, StepFailed
+from service.loading.arena import Arena
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.order import Order
+from service.loading.rendering import blank_shape
 from service.loading.slab import SharedMemory
-from service.loading.task import Outcome, Rendered, Sample, Task
-from service.loading.worker import blank_shape
+from service.loading.task import Outcome, Rendered, Report, Shape, Task
 from service.planning.address import DType
 
 Claim = Callable[[int], Callable[[], None] | None]
@@ -108,31 +109,29 @@ class Job:
         order: what is asked.
         device_id: where it is rendered.
         executor: who renders it; None for the workers themselves.
-        samples: the rows.
         tickets: the claims to it; while there is one, its memory stays.
         offset: where its slot begins in the slab; None without one.
         tasks: its parts that are with the workers, by task id.
-        rows: what has been rendered, by position in the batch; places in its slot.
+        done: the parts that are back, with what was made of them.
         needed_bytes: 0, or how large its slot must be.
         error: None, or why it fails once all parts are back.
         batch: the result, once done.
         render_seconds: what rendering took: the slowest part, and the device.
-        blamed: how many workers ended while rendering which sample.
+        blamed: how many workers ended while rendering which position.
     """
 
     order: Order
     device_id: str
     executor: DeviceExecutor | None
-    samples: tuple[Sample, ...]
     tickets: list[Ticket] = field(default_factory=list)
     offset: int | None = None
     tasks: dict[int, Task] = field(default_factory=dict)
-    rows: dict[int, Rendered] = field(default_factory=dict)
+    done: list[tuple[Task, Report]] = field(default_factory=list)
     needed_bytes: int = 0
-    error: BatchlensError | None = None
+    error: Exception | None = None
     batch: Batch | None = None
     render_seconds: float = 0.0
-    blamed: Counter[Sample] = field(default_factory=Counter)
+    blamed: Counter[int] = field(default_factory=Counter)
 
     @property
     def kind(self) -> Literal["render", "decode"]:
@@ -170,49 +169,71 @@ class Job:
             ticket.deliver(self.batch, 0.0)
         return ticket
 
-    def make_tasks(self, ids: Iterator[int], offset: int, size_bytes: int, parts: int) -> list[Task]:
+    def make_tasks(self, ids: Iterator[int], arena: Arena, offset: int, size_bytes: int, parts: int) -> list[Task]:
         """Turns it into work for the workers, with a slot to put the result in.
 
         Args:
             ids: numbers for tasks.
+            arena: where decoded pixels lie; each task is announced there.
             offset: where the slot begins in the slab.
             size_bytes: its size.
             parts: how many workers may share the rows; one alone where the size of a row is not known beforehand.
         """
-        address, count = self.order.address, len(self.samples)
-        parts = parts if self.known_sample_bytes else 1
+        count, sample_bytes = len(self.order), self.known_sample_bytes or 0
+        parts = parts if sample_bytes else 1
         bounds = [count * part // parts for part in range(parts + 1)]
-        self.offset, self.rows, self.needed_bytes = offset, {}, 0
+        self.offset, self.done, self.needed_bytes, self.error = offset, [], 0, None
         for first, last in pairwise(bounds):
-            start = (self.known_sample_bytes or 0) * first
-            room = (self.known_sample_bytes or 0) * (last - first) if parts > 1 else size_bytes
-            part = Task(next(ids), self.kind, address.recipe, address.dtype, address.on_error, self.samples[first:last], first, offset + start, room)
+            room_bytes = sample_bytes * (last - first) if parts > 1 else size_bytes
+            part = self._make_task(next(ids), arena, slice(first, last), offset + sample_bytes * first, room_bytes)
             self.tasks[part.id] = part
         return list(self.tasks.values())
 
-    def take(self, outcome: Outcome) -> Task:
-        """Takes what became of one part, and gives the part."""
+    def _make_task(self, task_id: int, arena: Arena, rows: slice, offset: int, size_bytes: int) -> Task:
+        address, plan, split = self.order.address, self.order.plan, self.order.split
+        indices = plan.indices[rows]
+        places, room = arena.begin(split, indices)
+        files = tuple(split.file(index) for index in indices[places[:, 0] < 0].tolist())
+        return Task(
+            task_id, self.kind, address.recipe, address.dtype, address.on_error, indices, plan.keys[rows], places, files, room, rows.start, offset, size_bytes
+        )
+
+    def take(self, outcome: Outcome) -> None:
+        """Takes what became of one part."""
         task = self.tasks.pop(outcome.task_id)
-        shift = task.offset - (self.offset or 0)
-        self.rows |= {task.first + position: replace(row, start=row.start + shift) for position, row in enumerate(outcome.rows)}
-        self.error = self.error or outcome.error
+        if outcome.report is not None:
+            self.done.append((task, outcome.report))
+        if outcome.error is not None:
+            self.error = self.error or self.name(outcome.error, None if outcome.position is None else task.first + outcome.position)
         self.needed_bytes = max(self.needed_bytes, outcome.needed_bytes)
         self.render_seconds = max(self.render_seconds, outcome.seconds)
-        return task
+
+    def name(self, error: Exception, position: int | None) -> Exception:
+        """Says which sample an error is about."""
+        if position is None or not isinstance(error, SampleError | StepFailed):
+            return error
+        index, label = int(self.order.plan.indices[position]), self.order.file(position).label
+        return type(error)(f"Sample {index} ({label}): {error.detail}", **{**error.facts, "sample": index, "file": label})
 
     def finish(self, memory: SharedMemory) -> None:
         """Makes the batch of the rows in its slot and fulfils every claim."""
-        rows = tuple(self.rows[position] for position in range(len(self.samples)))
-        images, block = self._views(rows, memory)
-        self._deliver(images, block, rows)
+        self.done.sort(key=lambda each: each[0].first)
+        block = self._find_block(memory)
+        parts = () if block is not None else tuple(memory.view(start, shape, _dtype(self.order.address.dtype)) for start, shape in self._places())
+        self._deliver(block, parts, self._tell_rows(self.done))
 
     def finish_on_device(self, outcome: DeviceOutcome) -> None:
         """Makes the batch of what an executor rendered and fulfils every claim."""
         self.render_seconds += outcome.seconds
-        self._deliver(outcome.images, outcome.block, outcome.rows)
+        rows = outcome.rows
+        self._deliver(outcome.block, outcome.images, lambda: rows)
 
-    def _deliver(self, images: tuple[Tensor, ...], block: Tensor | None, rows: tuple[Rendered, ...]) -> None:
-        self.batch = Batch(self.order.address, images, block, self.order.rows(self.samples, rows))
+    def _deliver(self, block: Tensor | None, parts: tuple[Tensor, ...], rows: Callable[[], tuple[Rendered, ...]]) -> None:
+        order, valid = self.order, np.ones(len(self.order), dtype=bool)
+        for task, report in self.done:
+            valid[[task.first + position for position in report.problems]] = False
+        self.batch = Batch(order.address, block, parts, order.labels(), order.plan.indices, valid, lambda: order.tell(rows()))
+        self.done = []
         for ticket in self.tickets:
             ticket.deliver(self.batch, self.render_seconds)
 
@@ -227,17 +248,26 @@ class Job:
             if ticket.since_seconds < limit_seconds:
                 ticket.refuse(error)
 
-    def _views(self, rows: tuple[Rendered, ...], memory: SharedMemory) -> tuple[tuple[Tensor, ...], Tensor | None]:
-        """Maps tensors onto the slot; one block if the rows lie there in order and have one shape."""
-        dtype = _dtype(self.order.address.dtype)
-        if self.offset is None or not rows:
-            return (), torch.empty((0, *blank_shape((), self.order.recipe)), dtype=dtype)
-        shape = rows[0].shape
-        image_bytes = math.prod(shape) * dtype.itemsize
-        if all(row.shape == shape and row.start == position * image_bytes for position, row in enumerate(rows)):
-            block = memory.view(self.offset, (len(rows), *shape), dtype)
-            return block.unbind(), block
-        return tuple(memory.view(self.offset + row.start, row.shape, dtype) for row in rows), None
+    @staticmethod
+    def _tell_rows(done: list[tuple[Task, Report]]) -> Callable[[], tuple[Rendered, ...]]:
+        return lambda: tuple(row for task, report in done for row in report.rows(task))
+
+    def _places(self) -> Iterator[tuple[int, Shape]]:
+        """Gives every row's first byte in the slab, and its shape."""
+        for task, report in self.done:
+            for start, (a, b, c) in zip(report.starts.tolist(), report.shapes.tolist(), strict=True):
+                yield task.offset + start, (a, b, c)
+
+    def _find_block(self, memory: SharedMemory) -> Tensor | None:
+        """Maps a tensor onto the slot, if the rows lie there in order and have one shape."""
+        dtype, count = _dtype(self.order.address.dtype), len(self.order)
+        if self.offset is None or not count:
+            return torch.empty((0, *blank_shape((), self.order.recipe)), dtype=dtype)
+        shapes = {report.common_shape(dtype.itemsize) for _, report in self.done}
+        shape = shapes.pop()
+        if shapes or shape is None or any(task.offset != self.offset + task.first * math.prod(shape) * dtype.itemsize for task, _ in self.done):
+            return None
+        return memory.view(self.offset, (count, *shape), dtype)
 
 
 def _dtype(name: DType) -> torch.dtype:

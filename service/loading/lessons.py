@@ -6,7 +6,6 @@ from typing import Any
 
 from service.errors import BatchTooLarge, RenderCrashed
 from service.loading.job import Job
-from service.loading.task import Sample
 
 _GUESS_BYTES = 1 << 20
 _REMEMBERED = 256
@@ -25,20 +24,20 @@ class SampleSizes:
         Raises:
             BatchTooLarge: larger than all that there is.
         """
-        exact = job.needed_bytes or len(job.samples) * (job.known_sample_bytes or 0)
+        exact = job.needed_bytes or len(job.order) * (job.known_sample_bytes or 0)
         if exact > available_bytes:
             raise BatchTooLarge(
-                f"{len(job.samples)} samples of this recipe need {exact:,} bytes; a loader has {available_bytes:,} for batches."
+                f"{len(job.order)} samples of this recipe need {exact:,} bytes; a loader has {available_bytes:,} for batches."
                 " Ask for a smaller batch_size, or raise BATCHLENS_SLAB_BYTES.",
                 needed_bytes=exact,
                 available_bytes=available_bytes,
             )
-        guess = len(job.samples) * self._largest.get(job.size_key, _GUESS_BYTES)
+        guess = len(job.order) * self._largest.get(job.size_key, _GUESS_BYTES)
         return exact or min(guess, available_bytes)
 
     def learn(self, job: Job) -> None:
         """Takes note of a job that needed more than it was given."""
-        per_sample = -(-job.needed_bytes // len(job.samples))
+        per_sample = -(-job.needed_bytes // len(job.order))
         self._largest[job.size_key] = max(self._largest.get(job.size_key, 0), per_sample)
         _trim(self._largest)
 
@@ -47,28 +46,30 @@ class Crashes:
     """Batches that have ended their workers too often; each is refused for ten minutes, since what ended them may pass."""
 
     def __init__(self) -> None:
-        self._crashed: OrderedDict[str, tuple[float, Sample]] = OrderedDict()
+        self._crashed: OrderedDict[str, tuple[float, RenderCrashed]] = OrderedDict()
 
     def check(self, key: str) -> None:
         """Raises RenderCrashed for an order that has crashed lately."""
-        since_seconds, sample = self._crashed.get(key, (0.0, None))
-        if sample is None:
+        since_seconds, error = self._crashed.get(key, (0.0, None))
+        if error is None:
             return
         if time.monotonic() - since_seconds > _CRASH_SECONDS:
             del self._crashed[key]
         else:
-            raise _crashed(sample)
+            raise _copy(error)
 
-    def add(self, job: Job, sample: Sample) -> RenderCrashed:
+    def add(self, job: Job, position: int) -> RenderCrashed:
         """Takes note of a crash, and gives the error that names the sample."""
-        self._crashed[job.order.key] = (time.monotonic(), sample)
+        index, label = int(job.order.plan.indices[position]), job.order.file(position).label
+        error = RenderCrashed(f"Rendering sample {index} ({label}) has ended its worker process again and again.", sample=index, file=label)
+        self._crashed[job.order.key] = (time.monotonic(), error)
         _trim(self._crashed)
-        return _crashed(sample)
+        return _copy(error)
 
 
-def _crashed(sample: Sample) -> RenderCrashed:
-    label = sample.file.label
-    return RenderCrashed(f"Rendering sample {sample.index} ({label}) has ended its worker process again and again.", sample=sample.index, file=label)
+def _copy(error: RenderCrashed) -> RenderCrashed:
+    """Gives an error of its own to each who raises it: a traceback hangs on it."""
+    return RenderCrashed(error.detail, **error.facts)
 
 
 def _trim(memory: OrderedDict[Any, Any]) -> None:

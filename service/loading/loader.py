@@ -20,6 +20,7 @@ from typing import Any
 
 from service.errors import BatchTooLarge, DeadlineExceeded, NoSlot, QueueFull, ShuttingDown
 from service.loading.accounts import Counts, LoaderLimits
+from service.loading.arena import Arena, Budget
 from service.loading.crew import Crew, Death
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.job import Delivery, Job, Ticket
@@ -51,17 +52,19 @@ class Loader:
         name: "dataset/split", for logs.
         reader: reads the samples.
         limits: what it may use.
+        budget: memory for decoded pixels, shared with other loaders.
         device_id: where to render.
         executor: who renders there; None for the workers themselves.
     """
 
-    def __init__(self, name: str, reader: Reader, limits: LoaderLimits, device_id: str, executor: DeviceExecutor | None) -> None:
+    def __init__(self, name: str, reader: Reader, limits: LoaderLimits, budget: Budget, device_id: str, executor: DeviceExecutor | None) -> None:
         self._name = name
         self._reader = reader
         self._limits = limits
         self._device_id, self._executor = device_id, executor
         self._lock = threading.Lock()
         self._store = Store(limits.slab_bytes)
+        self._arena = Arena(budget)
         self._counts = Counts()
         self._waiting: deque[Job] = deque()
         self._working: dict[int, Job] = {}
@@ -130,6 +133,7 @@ class Loader:
         with self._lock:
             self._device_id, self._executor = device_id, executor
             self._store.discard_other_devices(device_id)
+            self._arena.clear()
 
     def close(self) -> None:
         """Finishes what is being rendered, refuses what waits, ends the workers and gives the memory back. Once is enough; more do no harm."""
@@ -143,8 +147,12 @@ class Loader:
             self._crew.stop()
         finally:
             with self._lock:
-                self._refuse_all([*self._waiting, *self._working.values()])
+                orphans = dict.fromkeys(self._working.values())
+                self._refuse_all([*self._waiting, *orphans])
+                for job in orphans:
+                    self._abandon(job)
                 self._working.clear()
+                self._arena.close()
 
     def report(self) -> dict[str, Any]:
         """Tells state, device, workers, counts and memory, JSON-ready."""
@@ -165,13 +173,15 @@ class Loader:
                     "kept": self._store.kept,
                     "device_bytes": self._store.device_bytes,
                 },
+                "arena": {"size_bytes": self._arena.size_bytes, "used_bytes": self._arena.used_bytes, "samples": self._arena.samples},
             }
 
     def _engage(self) -> Crew:
         crew = Crew(
             name=self._name,
             workers=self._limits.workers,
-            memory=self._store.slab.memory,
+            slab=self._store.slab.memory,
+            arena=self._arena.memory,
             reader=self._reader,
             on_outcome=self._take_outcome,
             on_death=self._take_death,
@@ -209,7 +219,7 @@ class Loader:
         if len(self._waiting) >= self._limits.queue_length:
             self._counts.refused += 1
             raise QueueFull(f"{len(self._waiting)} batches of {self._name} wait already, as many as the queue holds.")
-        job = Job(order, self._device_id, self._executor, order.samples())
+        job = Job(order, self._device_id, self._executor)
         self._store.add(job)
         self._waiting.append(job)
         return job
@@ -234,14 +244,14 @@ class Loader:
             if offset is None:
                 return
             self._waiting.popleft()
-            for task in job.make_tasks(self._task_ids, offset, size_bytes, self._count_parts(job)):
+            for task in job.make_tasks(self._task_ids, self._arena, offset, size_bytes, self._count_parts(job)):
                 self._working[task.id] = job
                 self._crew.submit(task)
 
     def _count_parts(self, job: Job) -> int:
         """Says how many workers share a batch: those that would stand idle, as long as each has a few rows."""
         idle = self._limits.workers - len(self._working)
-        return max(1, min(idle, len(job.samples) // _ROWS_WORTH_A_TASK))
+        return max(1, min(idle, len(job.order) // _ROWS_WORTH_A_TASK))
 
     def _take_outcome(self, crew: Crew, outcome: Outcome) -> None:
         with self._lock:
@@ -249,19 +259,28 @@ class Loader:
                 return  # A late word of a crew that is gone; the job has been given to the next one.
             self._fruitless_deaths = 0
             job = self._working.pop(outcome.task_id)
-            task = job.take(outcome)
+            self._settle_arena(job.tasks[outcome.task_id], outcome)
+            job.take(outcome)
             if not job.tasks:  # Else others still write to the slot.
-                self._guard(job, partial(self._advance, job, task, outcome))
+                self._guard(job, partial(self._advance, job))
             self._dispatch()
 
-    def _advance(self, job: Job, task: Task, outcome: Outcome) -> None:
+    def _settle_arena(self, task: Task, outcome: Outcome) -> None:
+        """Enters what a worker left in the arena into its directory."""
+        if outcome.report is None:
+            self._arena.give_up(task.room)
+        else:
+            self._arena.settle(task.indices, task.room, outcome.report.placed, outcome.report.sizes)
+
+    def _advance(self, job: Job) -> None:
         if job.error is not None:
             self._fail(job, job.error)
         elif job.needed_bytes:
             self._learn(job)
         elif job.executor is not None:
             self._executing.add(job)
-            job.executor.submit(task, outcome.rows, self._store.slab.memory, partial(self._take_device_outcome, job))
+            task, report = job.done[0]
+            job.executor.submit(task, report, self._store.slab.memory, partial(self._take_device_outcome, job))
         else:
             job.finish(self._store.slab.memory)
             self._count(job)
@@ -274,7 +293,7 @@ class Loader:
 
     def _advance_on_device(self, job: Job, outcome: DeviceOutcome) -> None:
         if outcome.error is not None:
-            self._fail(job, outcome.error)
+            self._fail(job, job.name(outcome.error, outcome.position))
             return
         job.finish_on_device(outcome)
         self._store.keep_on_device(job)
@@ -297,7 +316,7 @@ class Loader:
 
     def _count(self, job: Job) -> None:
         self._counts.rendered += 1
-        self._counts.images += len(job.samples)
+        self._counts.images += len(job.order)
         self._counts.served += len(job.tickets)
         self._settle(job)
 
@@ -343,11 +362,11 @@ class Loader:
 
     def _mourn(self, job: Job, death: Death) -> None:
         """Puts a job in the queue again whose workers are gone: first, or last where it may be to blame, so that others pass it."""
-        victims = [job.tasks[note.task_id].samples[note.position] for note in death.blamed if note.task_id in job.tasks]
-        job.tasks.clear()
+        victims = [job.tasks[note.task_id].first + note.position for note in death.blamed if note.task_id in job.tasks]
+        self._abandon(job)
         job.blamed.update(victims)
         self._store.free_slot(job)
-        guilty = next((sample for sample in victims if job.blamed[sample] >= _DEATHS_ALLOWED), None)
+        guilty = next((position for position in victims if job.blamed[position] >= _DEATHS_ALLOWED), None)
         if guilty is not None:
             self._fail(job, self._crashes.add(job, guilty))
         elif not job.is_wanted:
@@ -356,6 +375,12 @@ class Loader:
             self._waiting.append(job)
         else:
             self._waiting.appendleft(job)
+
+    def _abandon(self, job: Job) -> None:
+        """Forgets the parts of a job that nobody works on any more."""
+        for task in job.tasks.values():
+            self._arena.give_up(task.room)
+        job.tasks.clear()
 
     def _pause(self) -> None:
         """Waits longer and longer between crews that die before they have done anything."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
+
 from service.encoding.batch import Row
-from service.loading.task import Rendered, Sample
 
 if TYPE_CHECKING:
+    from service.loading.task import Rendered
     from service.planning.address import Address
     from service.planning.plan import Plan
     from service.recipes.recipe import Recipe
-    from service.sources.source import Dataset, Split
+    from service.sources.source import Dataset, File, Split
+
+Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +41,31 @@ class Order:
     recipe: Recipe
     plan: Plan
 
-    def samples(self) -> tuple[Sample, ...]:
-        """Lists the rows as a worker wants them."""
-        rows = zip(self.plan.indices.tolist(), self.plan.keys.tolist(), strict=True)
-        return tuple(Sample(index, key, self.split.file(index)) for index, key in rows)
+    def __len__(self) -> int:
+        return len(self.plan.indices)
 
-    def rows(self, samples: tuple[Sample, ...], rendered: tuple[Rendered, ...]) -> tuple[Row, ...]:
+    def file(self, position: int) -> File:
+        """Gives the file of a row."""
+        return self.split.file(int(self.plan.indices[position]))
+
+    def labels(self) -> Integers:
+        """Gives the class number of each row, int64 (n,)."""
+        return self.split.labels[self.plan.indices].astype(np.int64)
+
+    def tell(self, rendered: Iterable[Rendered]) -> tuple[Row, ...]:
         """Tells what became of each sample."""
-        labels = self.split.labels[self.plan.indices].tolist()
+        columns = zip(self.plan.indices.tolist(), self.plan.keys.tolist(), self.labels().tolist(), rendered, strict=True)
         return tuple(
             Row(
-                index=sample.index,
+                index=index,
                 label=label,
                 class_name=self.dataset.classes[label],
-                file=sample.file.label,
-                key=sample.key,
+                file=self.split.file(index).label,
+                key=key,
                 width=row.width,
                 height=row.height,
                 applied=row.applied,
                 problem=row.problem,
             )
-            for sample, label, row in zip(samples, labels, rendered, strict=True)
+            for index, key, label, row in columns
         )

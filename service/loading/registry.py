@@ -11,6 +11,7 @@ import torch
 
 from service.errors import NotFound, NotReady, ShuttingDown, UnknownLoader
 from service.loading.accounts import LoaderLimits
+from service.loading.arena import Budget
 from service.loading.executor import DeviceExecutor
 from service.loading.job import Delivery
 from service.loading.loader import Loader
@@ -25,12 +26,14 @@ class Registry:
 
     Args:
         limits: what each loader may use.
+        arena_bytes: memory for decoded pixels, of all loaders together.
         device_id: where to render at first.
         torch_device: turns a device's id into torch's device.
     """
 
-    def __init__(self, limits: LoaderLimits, device_id: str, torch_device: Callable[[str], torch.device]) -> None:
+    def __init__(self, limits: LoaderLimits, arena_bytes: int, device_id: str, torch_device: Callable[[str], torch.device]) -> None:
         self._limits = limits
+        self._budget = Budget(arena_bytes)
         self._device_id = device_id
         self._torch_device = torch_device
         self._lock = threading.Lock()
@@ -126,7 +129,7 @@ class Registry:
             if self._is_closed:
                 raise ShuttingDown("The service is shutting down.")
             if name not in self._loaders:
-                self._loaders[name] = Loader("/".join(name), dataset.reader, self._limits, self._device_id, self._executor(self._device_id))
+                self._loaders[name] = Loader("/".join(name), dataset.reader, self._limits, self._budget, self._device_id, self._executor(self._device_id))
             return self._loaders[name]
 
     def _executor(self, device_id: str) -> DeviceExecutor | None:

@@ -7,11 +7,12 @@ import os
 from multiprocessing.reduction import DupFd
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
-_ALIGNMENT = 64
-"""Bytes; a cache line, and a multiple of every element size."""
+from service.loading.gaps import Gaps, align
 
 
 class SharedMemory:
@@ -21,6 +22,10 @@ class SharedMemory:
 
     Args:
         size_bytes: its size; pages are taken when they are first written.
+
+    Attributes:
+        bytes: all of it, as a tensor.
+        array: the same, as a NumPy array: its slices cost less.
     """
 
     def __init__(self, size_bytes: int, _descriptor: int | None = None) -> None:
@@ -29,7 +34,9 @@ class SharedMemory:
             _descriptor = os.memfd_create("batchlens", os.MFD_CLOEXEC)
             os.ftruncate(_descriptor, size_bytes)
         self._descriptor = _descriptor
-        self.bytes: Tensor = torch.frombuffer(mmap.mmap(_descriptor, size_bytes), dtype=torch.uint8)
+        self._map = mmap.mmap(_descriptor, size_bytes)
+        self.bytes: Tensor = torch.frombuffer(self._map, dtype=torch.uint8)
+        self.array: npt.NDArray[np.uint8] = self.bytes.numpy()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Hands the descriptor to a process that is being started; works only then."""
@@ -38,6 +45,10 @@ class SharedMemory:
     def __del__(self) -> None:
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
+
+    def give_back(self) -> None:
+        """Gives every page back to the machine; what was in it is zeros now, in all processes. Nobody may be reading."""
+        self._map.madvise(mmap.MADV_REMOVE)
 
     def view(self, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Maps a tensor onto the memory.
@@ -58,7 +69,7 @@ def _attach(size_bytes: int, descriptor: Any) -> SharedMemory:  # noqa: ANN401  
 
 
 class Slab:
-    """Shared memory cut into slots of any size: first fit, neighbours joined when freed. Not thread-safe: its loader holds a lock.
+    """Shared memory cut into slots of any size. Not thread-safe: its loader holds a lock.
 
     Args:
         size_bytes: of the whole.
@@ -66,7 +77,7 @@ class Slab:
 
     def __init__(self, size_bytes: int) -> None:
         self.memory = SharedMemory(size_bytes)
-        self._free = [(0, size_bytes)]
+        self._gaps = Gaps(size_bytes)
         self._used: dict[int, int] = {}
 
     @property
@@ -88,22 +99,12 @@ class Slab:
         Returns:
             its offset, or None where no gap is large enough.
         """
-        needed = max(_ALIGNMENT, -(-size_bytes // _ALIGNMENT) * _ALIGNMENT)
-        for position, (offset, length) in enumerate(self._free):
-            if length >= needed:
-                self._free[position : position + 1] = [(offset + needed, length - needed)] if length > needed else []
-                self._used[offset] = needed
-                return offset
-        return None
+        needed = align(size_bytes)
+        offset = self._gaps.take(needed)
+        if offset is not None:
+            self._used[offset] = needed
+        return offset
 
     def free(self, offset: int) -> None:
         """Gives a slot back."""
-        gaps = sorted([*self._free, (offset, self._used.pop(offset))])
-        joined = gaps[:1]
-        for start, length in gaps[1:]:
-            last_start, last_length = joined[-1]
-            if last_start + last_length == start:
-                joined[-1] = (last_start, last_length + length)
-            else:
-                joined.append((start, length))
-        self._free = joined
+        self._gaps.give(offset, self._used.pop(offset))

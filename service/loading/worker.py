@@ -8,27 +8,19 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from functools import partial
+from typing import Protocol
 
 import torch
-from torch import Tensor
 from torch.utils.data import IterableDataset, get_worker_info
 
-from service.encoding.batch import Applied
-from service.errors import BatchlensError, ImageTooLarge, RenderFailed, SampleError, StepFailed, UnreadableImage
+from service.errors import BatchlensError, RenderFailed
+from service.loading.board import Board
+from service.loading.rendering import Rendering
 from service.loading.slab import SharedMemory
-from service.loading.task import Outcome, Rendered, Sample, Shape, Task
-from service.planning.address import DType
-from service.recipes.recipe import Recipe, parse_recipe
+from service.loading.task import Outcome, Task
 from service.sources.source import Reader
-
-APPLY_LOCK = threading.Lock()
-"""Guards the seeded apply, which uses the process's global generator: two loaders may render in the server itself. In a worker nobody contends for it."""
-
-
-MASKED = (UnreadableImage, ImageTooLarge)
-"""What `on_error=mask` covers: only what the file itself decides, since the same address must give the same bytes tomorrow."""
 
 
 class Queue(Protocol):
@@ -39,62 +31,21 @@ class Queue(Protocol):
         ...
 
 
-class Note(NamedTuple):
-    """What a worker is at.
-
-    Attributes:
-        task_id: 0 when idle.
-        position: of the row in the batch.
-        since_seconds: `time.monotonic()` when it began the task.
-    """
-
-    task_id: int
-    position: int
-    since_seconds: float
-
-
-class Board:
-    """Shared memory in which each worker notes what it is rendering, so that a crash can be traced to its sample.
-
-    Args:
-        workers: number of workers, at least one.
-    """
-
-    _COLUMNS = 3
-
-    def __init__(self, workers: int) -> None:
-        self._memory = SharedMemory(max(1, workers) * self._COLUMNS * 8)
-        self._workers = max(1, workers)
-
-    def note(self, worker: int, task_id: int, position: int) -> None:
-        """Notes that a worker begins a row; task 0 means idle."""
-        row = self._notes()[worker]
-        if int(row[0]) != task_id:
-            row[2] = time.monotonic_ns()
-        row[0], row[1] = task_id, position
-
-    def read(self, worker: int) -> Note:
-        """Gives what a worker noted last."""
-        task_id, position, since_ns = self._notes()[worker].tolist()
-        return Note(task_id, position, since_ns / 1e9)
-
-    def _notes(self) -> Tensor:
-        return self._memory.view(0, (self._workers, self._COLUMNS), torch.int64)
-
-
 class TaskStream(IterableDataset[Outcome]):
     """The dataset behind the DataLoader: an endless stream of outcomes, one for each task taken from the queue.
 
     Args:
         tasks: queue shared by the workers.
-        memory: the slab that slots lie in.
+        slab: memory that slots lie in.
+        arena: memory that decoded pixels lie in.
         reader: reads the samples.
         board: where workers note what they do.
     """
 
-    def __init__(self, tasks: Queue, memory: SharedMemory, reader: Reader, board: Board) -> None:
+    def __init__(self, tasks: Queue, slab: SharedMemory, arena: SharedMemory, reader: Reader, board: Board) -> None:
         self._tasks = tasks
-        self._memory = memory
+        self._slab = slab
+        self._arena = arena
         self._reader = reader
         self._board = board
 
@@ -111,49 +62,19 @@ class TaskStream(IterableDataset[Outcome]):
 
     def _perform(self, task: Task, worker: int) -> Outcome:
         started = time.perf_counter()
+        rendering = None
+        self._board.begin(worker, task.id)
         try:
-            rows, needed_bytes = self._render(task, worker)
+            rendering = Rendering(task, self._slab, self._arena, self._reader, partial(self._board.move, worker))
+            report = rendering.run()
         except BatchlensError as exc:
-            return Outcome(task.id, error=exc, seconds=time.perf_counter() - started)
+            return Outcome(task.id, error=exc, position=None if rendering is None else rendering.position, seconds=time.perf_counter() - started)
         except Exception:  # noqa: BLE001  a fault in one task must not end the stream
             return Outcome(task.id, error=RenderFailed(traceback.format_exc()), seconds=time.perf_counter() - started)
         finally:
-            self._board.note(worker, 0, 0)
-        if needed_bytes > task.size_bytes:
-            return Outcome(task.id, needed_bytes=needed_bytes, seconds=time.perf_counter() - started)
-        return Outcome(task.id, rows, seconds=time.perf_counter() - started)
-
-    def _render(self, task: Task, worker: int) -> tuple[tuple[Rendered, ...], int]:
-        recipe = parse_recipe(task.recipe)
-        writer = _SlotWriter(self._memory, task)
-        rows: list[Rendered | str] = []
-        for position, sample in enumerate(task.samples):
-            self._board.note(worker, task.id, position)
-            try:
-                rows.append(_render_sample(task, sample, recipe, self._reader, writer))
-            except SampleError as exc:
-                if task.on_error == "fail" or not isinstance(exc, MASKED):
-                    raise name_sample(exc, sample) from exc
-                rows.append(exc.detail)
-        return _mask(rows, task, recipe, writer), writer.end
-
-
-class _SlotWriter:
-    """Writes results one after the other into a task's slot; past its end it only counts."""
-
-    def __init__(self, memory: SharedMemory, task: Task) -> None:
-        self._memory = memory
-        self._task = task
-        self._dtype = getattr(torch, task.dtype) if task.kind == "render" else torch.uint8
-        self.end = 0
-
-    def write(self, image: Tensor) -> tuple[int, Shape]:
-        """Copies an image behind the last one; gives its start and shape."""
-        a, b, c = image.shape
-        start, self.end = self.end, self.end + image.numel() * self._dtype.itemsize
-        if self.end <= self._task.size_bytes:
-            self._memory.view(self._task.offset + start, (a, b, c), self._dtype).copy_(image)
-        return start, (a, b, c)
+            self._board.begin(worker, 0)
+        needed_bytes = rendering.needed_bytes if rendering.needed_bytes > task.size_bytes else 0
+        return Outcome(task.id, report, needed_bytes, seconds=time.perf_counter() - started)
 
 
 def _leave_with_server() -> None:
@@ -162,53 +83,3 @@ def _leave_with_server() -> None:
     if server is not None:
         server.join()
         os._exit(1)
-
-
-def render_image(recipe: Recipe, image: Tensor, sample: Sample, dtype: DType) -> tuple[Tensor, tuple[Applied, ...]]:
-    """Applies a recipe to one decoded image, whatever device it lies on.
-
-    Args:
-        recipe: what to do.
-        image: uint8 [3, H, W].
-        sample: whose key seeds it.
-        dtype: "uint8" stops before the tail.
-
-    Returns:
-        the result [C, H', W'] in the recipe's own dtype, and what each step did.
-
-    Raises:
-        StepFailed: names the sample and the step.
-    """
-    try:
-        with APPLY_LOCK:
-            return recipe.apply(image, sample.key, with_tail=dtype != "uint8")
-    except StepFailed as exc:
-        raise name_sample(exc, sample) from exc
-
-
-def blank_shape(shapes: Iterable[Shape], recipe: Recipe) -> Shape:
-    """Says which shape the zeros of an unreadable sample get: that of its neighbours, else what the recipe promises, else 1 pixel."""
-    channels, height, width = recipe.output_shape
-    return next(iter(shapes), (channels or 3, height or 1, width or 1))
-
-
-def name_sample(exc: SampleError | StepFailed, sample: Sample) -> BatchlensError:
-    """Says which sample an error is about."""
-    return type(exc)(f"Sample {sample.index} ({sample.file.label}): {exc.detail}", **{**exc.facts, "sample": sample.index, "file": sample.file.label})
-
-
-def _render_sample(task: Task, sample: Sample, recipe: Recipe, reader: Reader, writer: _SlotWriter) -> Rendered:
-    pixels = reader.pixels(sample.file)
-    height, width, _ = pixels.shape
-    if task.kind == "decode":
-        start, shape = writer.write(torch.from_numpy(pixels))
-        return Rendered(start, shape, width, height)
-    result, applied = render_image(recipe, torch.from_numpy(pixels).permute(2, 0, 1), sample, task.dtype)
-    start, shape = writer.write(result)
-    return Rendered(start, shape, width, height, applied)
-
-
-def _mask(rows: list[Rendered | str], task: Task, recipe: Recipe, writer: _SlotWriter) -> tuple[Rendered, ...]:
-    """Gives every row that could not be read its zeros, behind the others; a device executor makes its own."""
-    shape = (0, 0, 3) if task.kind == "decode" else blank_shape((row.shape for row in rows if isinstance(row, Rendered)), recipe)
-    return tuple(Rendered(*writer.write(torch.zeros(shape)), 0, 0, problem=row) if isinstance(row, str) else row for row in rows)

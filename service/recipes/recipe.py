@@ -13,13 +13,14 @@ from service.recipes.container import infer_all
 from service.recipes.grammar import MAX_CHARACTERS, parse_calls, refuse
 from service.recipes.image_type import UINT8, ImageType
 from service.recipes.operation import run_all
-from service.recipes.tail import TAIL_NAMES
+from service.recipes.tail import TAIL_NAMES, rescale_in_place
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from service.encoding.batch import Applied
     from service.recipes.step import BoundStep, Operation, Transform
+    from service.recipes.tail import InPlace
 
 _CACHED_RECIPES = 256
 
@@ -51,6 +52,7 @@ class Recipe:
     _head: tuple[Operation, ...] = field(repr=False)
     _tail: tuple[Operation, ...] = field(repr=False)
     _rescale: tuple[Transform, ...] = field(repr=False)
+    _in_place: tuple[InPlace, ...] = field(repr=False)
 
     def apply(self, image: Tensor, key: int, *, with_tail: bool = True) -> tuple[Tensor, tuple[Applied, ...]]:
         """Applies the recipe to one image. The only place of the project that seeds, or draws from, a global generator.
@@ -87,6 +89,30 @@ class Recipe:
         for transform in self._rescale:
             images = transform.transform(images, {})
         return images
+
+    def rescale_into(self, target: Tensor, pixels: Tensor) -> None:
+        """Writes what `apply_tail` gives into memory that is there; without a copy in between where the tail can work in place.
+
+        Args:
+            target: [C, H, W] of any dtype; written.
+            pixels: uint8 [C, H, W].
+        """
+        if target.dtype == torch.float32 and self._in_place:
+            target.copy_(pixels)
+            for rescale in self._in_place:
+                rescale(target)
+        else:
+            target.copy_(self.apply_tail(pixels))
+
+    @property
+    def head_steps(self) -> tuple[BoundStep, ...]:
+        """What stands before the tail."""
+        return self._steps[: len(self._head)]
+
+    @property
+    def tail_steps(self) -> tuple[BoundStep, ...]:
+        """The tail."""
+        return self._steps[len(self._head) :]
 
     def describe(self) -> dict[str, Any]:
         """Gives everything known of the recipe, JSON-ready."""
@@ -141,6 +167,7 @@ def parse_recipe(text: str) -> Recipe:
         _head=operations[:start],
         _tail=operations[start:],
         _rescale=tuple(step.transform() for step in steps[start:]),
+        _in_place=rescale_in_place(steps[start:]),
     )
 
 

@@ -16,8 +16,15 @@ from service.recipes.step import Parameter, StepSpec
 from service.recipes.transform import ToTensor
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import TypeAlias
+
+    from torch import Tensor
+
     from service.recipes.image_type import ImageType
     from service.recipes.step import BoundStep, Transform
+
+    InPlace: TypeAlias = Callable[[Tensor], Tensor]
 
 _DTYPE = Choice(*FLOATS)
 _BYTE = 1 / 255
@@ -97,5 +104,22 @@ TAIL: tuple[StepSpec, ...] = (
         yields=_yields_normalized,
     ),
 )
+
+
+def rescale_in_place(steps: tuple[BoundStep, ...]) -> tuple[InPlace, ...]:
+    """Gives a tail as operations on float32 [C, H, W] that holds the bytes' numbers; none where the tail is not `ToTensor` with any `Normalize` behind it.
+
+    They are those of `ToTensor` and of `torchvision.transforms.v2.functional.normalize_image`, without their copies.
+    """
+    wanted = [step for step in steps if step.spec.name not in {"ToImage", "PILToTensor"}]
+    if [step.spec.name for step in wanted[:1]] != ["ToTensor"] or any(step.spec.name != "Normalize" for step in wanted[1:]):
+        return ()
+    return (lambda image: image.div_(255), *(_normalize_in_place(step) for step in wanted[1:]))
+
+
+def _normalize_in_place(step: BoundStep) -> InPlace:
+    mean, std = (torch.tensor(step.arguments[name], dtype=torch.float32).view(-1, 1, 1) for name in ("mean", "std"))
+    return lambda image: image.sub_(mean).div_(std)
+
 
 TAIL_NAMES = frozenset(spec.name for spec in TAIL)

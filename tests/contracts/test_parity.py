@@ -10,6 +10,7 @@ from torchvision.transforms import functional as classic
 from torchvision.transforms import v2
 
 from service.loading.accounts import LoaderLimits
+from service.loading.arena import Budget
 from service.loading.job import Delivery
 from service.loading.loader import Loader
 from service.loading.order import Order
@@ -44,7 +45,7 @@ def test_the_tutorials_recipes_equal_torchvision_on_tensors(catalogue: Catalogue
     plain = v2.Compose(pixels)
     normalize = v2.Normalize(MEAN, STD)
     folder = datasets.ImageFolder(photos / split)
-    loader = Loader("photos", catalogue.datasets[0].reader, LoaderLimits(2, 64 << 20, 16, 60.0), "cpu", None)
+    loader = Loader("photos", catalogue.datasets[0].reader, LoaderLimits(2, 64 << 20, 16, 60.0), Budget(256 << 20), "cpu", None)
     try:
         for wanted in orders(catalogue, split, PRESETS[split], steps=3):
             ticket = loader.submit(wanted)

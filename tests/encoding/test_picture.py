@@ -44,7 +44,12 @@ def batch(*images: torch.Tensor, problems: dict[int, str] | None = None, names: 
     block = images[0] if len(images) == 1 and images[0].dim() == 4 else None
     listed = images if block is None else tuple(block)
     rows = tuple(row(index, (problems or {}).get(index), names[index] if names else "") for index in range(len(listed)))
-    return Batch(ADDRESS, tuple(listed), block, rows)
+    return make(block, tuple(listed) if block is None else (), rows)
+
+
+def make(block: torch.Tensor | None, parts: tuple[torch.Tensor, ...], rows: tuple[Row, ...]) -> Batch:
+    labels, indices = (np.array([getattr(row, name) for row in rows], dtype=np.int64) for name in ("label", "index"))
+    return Batch(ADDRESS, block, parts, labels, indices, np.array([row.problem is None for row in rows], dtype=bool), lambda: rows)
 
 
 def tensor(image: Image.Image) -> torch.Tensor:
@@ -144,7 +149,7 @@ def test_where_no_image_could_be_read_there_is_room_for_the_reasons(tile, side):
 
 def test_an_empty_batch_says_so():
     for options in (BARE, PictureOptions(tile=1024)):
-        drawn = draw_batch(Batch(ADDRESS, (), None, ()), IMAGENET, options)
+        drawn = draw_batch(make(None, (), ()), IMAGENET, options)
         assert max(drawn.size) < 500
         assert torch.equal(tensor(drawn), notice("empty", "no samples for this rank in this step", drawn.height, drawn.width))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from service.loading.accounts import LoaderLimits
+from service.loading.arena import Budget
 from service.loading.executor import DeviceExecutor
 from service.loading.job import Delivery
 from service.loading.loader import Loader
@@ -20,6 +21,7 @@ from tests.loading.readers import PatternReader
 
 RECIPE = "RandomResizedCrop(32) | RandomHorizontalFlip() | ColorJitter(0.4, 0.4, 0.4, 0.1) | ToTensor() | Normalize([0.5], [0.25])"
 LIMITS = LoaderLimits(workers=1, slab_bytes=8 << 20, queue_length=64, deadline_seconds=60.0)
+ARENA_BYTES = 8 << 20
 SIZE = 60
 
 OpenLoader = Callable[..., Loader]
@@ -69,9 +71,9 @@ def open_loader() -> Iterator[OpenLoader]:
     """Opens loaders and closes them in the end."""
     opened: list[Loader] = []
 
-    def open_one(reader: Reader | None = None, executor: DeviceExecutor | None = None, **limits: object) -> Loader:
+    def open_one(reader: Reader | None = None, executor: DeviceExecutor | None = None, arena_bytes: int = ARENA_BYTES, **limits: object) -> Loader:
         device = "cpu" if executor is None else "cuda:0"
-        loader = Loader("patterns/train", reader or PatternReader(), replace(LIMITS, **limits), device, executor)
+        loader = Loader("patterns/train", reader or PatternReader(), replace(LIMITS, **limits), Budget(arena_bytes), device, executor)
         opened.append(loader)
         return loader
 

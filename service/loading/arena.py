@@ -1,0 +1,196 @@
+"""The arena: shared memory that holds decoded pixels, so that a photo is decoded once.
+
+An epoch touches each sample once, so throwing out the least recently used would be useless: what fits stays. Workers write the pixels, this process alone keeps
+the directory of what is where: tasks tell workers, reports tell the directory. A worker that dies in the middle of a write leaves nothing behind, since nothing
+is in the directory before its report has come.
+"""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from service.loading.gaps import Gaps, align
+from service.loading.slab import SharedMemory
+
+if TYPE_CHECKING:
+    from service.sources.source import Split
+
+Integers = npt.NDArray[np.int64]
+
+_GUESS_BYTES = 1 << 20
+_LEAST_ROOM_BYTES = 1 << 16
+
+
+class Budget:
+    """Memory that several arenas share. Thread-safe.
+
+    Args:
+        size_bytes: of all of them together.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+        self._lock = threading.Lock()
+        self._free_bytes = size_bytes
+
+    def take(self, size_bytes: int) -> bool:
+        """Takes a part, if there is so much."""
+        with self._lock:
+            is_there = size_bytes <= self._free_bytes
+            self._free_bytes -= size_bytes * is_there
+            return is_there
+
+    def give(self, size_bytes: int) -> None:
+        """Gives a part back."""
+        with self._lock:
+            self._free_bytes += size_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Where a task may leave what it decodes.
+
+    Attributes:
+        offset: first byte in the arena.
+        size_bytes: how much there is; 0 for none.
+    """
+
+    offset: int = 0
+    size_bytes: int = 0
+
+
+class Arena:
+    """Decoded pixels of one split, and the directory of them. Not thread-safe: its loader holds a lock.
+
+    Every task that reads or writes it is announced by `begin` and ends with `settle` or `give_up`; in between, what it was told stays true.
+
+    Args:
+        budget: how much memory there is.
+
+    Attributes:
+        memory: where the pixels lie, uint8 [H, W, 3] each.
+        samples: how many it holds.
+        used_bytes: what they take.
+    """
+
+    def __init__(self, budget: Budget) -> None:
+        self.memory = SharedMemory(align(budget.size_bytes))
+        self.samples = 0
+        self.used_bytes = 0
+        self._budget = budget
+        self._split: Split | None = None
+        self._tasks = 0
+        self._is_stale = True
+        self._clear()
+
+    @property
+    def size_bytes(self) -> int:
+        """The budget, shared with other loaders."""
+        return self._budget.size_bytes
+
+    def begin(self, split: Split, indices: Integers) -> tuple[Integers, Room]:
+        """Announces a task.
+
+        Args:
+            split: the listing that the samples are from. Another one than before empties the arena: its files may have changed.
+            indices: (n,), the samples.
+
+        Returns:
+            (n, 3), where each of them lies: offset (-1: nowhere), height, width; and the room for those that are missing.
+        """
+        if split is not self._split:
+            self._split, self._is_stale = split, True
+            self._clear()
+        self._tasks += 1
+        if self._is_stale:
+            return np.full((len(indices), 3), -1, dtype=np.int64), Room()
+        places = np.concatenate([self._starts[indices, None] - 1, self._shapes[indices]], axis=1)
+        return places, self._find_room(places[places[:, 0] < 0, 1:])
+
+    def settle(self, indices: Integers, room: Room, placed: Integers, shapes: Integers) -> None:
+        """Ends a task whose report has come.
+
+        Args:
+            indices: (n,), its samples.
+            room: what it was lent.
+            placed: (n,), where it has left each; -1 where it has not.
+            shapes: (n, 2), height and width of each image; 0 where it could not be read.
+        """
+        end = room.offset
+        if not self._is_stale:
+            self._shapes[indices] = shapes
+        for index, offset, (height, width) in zip(indices.tolist(), placed.tolist(), shapes.tolist(), strict=True):
+            if offset < 0:
+                continue
+            size_bytes = align(3 * height * width)
+            end = offset + size_bytes
+            if self._is_stale or self._starts[index]:  # Another task was faster.
+                self._give(offset, size_bytes)
+            else:
+                self._starts[index] = offset + 1
+                self.samples += 1
+                self.used_bytes += size_bytes
+        self._give(end, room.offset + room.size_bytes - end)
+        self._end()
+
+    def give_up(self, room: Room) -> None:
+        """Ends a task that nobody works on any more."""
+        self._give(room.offset, room.size_bytes)
+        self._end()
+
+    def clear(self) -> None:
+        """Forgets everything and gives the memory back, as soon as no task reads it."""
+        self._is_stale = True
+        self._clear()
+
+    def close(self) -> None:
+        """Gives the budget back; no task may be under way."""
+        self._tasks = 0
+        self.clear()
+
+    def _clear(self) -> None:
+        if self._tasks:
+            return
+        if self.used_bytes:
+            self.memory.give_back()
+        self._budget.give(self.used_bytes)
+        self.samples = self.used_bytes = 0
+        self._gaps = Gaps(self.memory.size_bytes)
+        size = len(self._split) if self._split is not None else 0
+        self._starts = np.zeros(size, dtype=np.int64)  # Where each begins, plus 1; pages that are never written take no memory.
+        self._shapes = np.zeros((size, 2), dtype=np.int32)
+        self._is_stale = self._split is None
+
+    def _end(self) -> None:
+        self._tasks -= 1
+        if self._is_stale:
+            self._clear()
+
+    def _find_room(self, missing: Integers) -> Room:
+        """Lends room for samples: as much as they need where that is known, twice the usual where not; less where there is no such gap."""
+        if not len(missing):
+            return Room()
+        usual = 2 * self.used_bytes // self.samples if self.samples else _GUESS_BYTES
+        known = 3 * missing[:, 0] * missing[:, 1]
+        wanted = align(int(np.where(known > 0, known + align(1), usual).sum()))
+        while not self._budget.take(wanted) or (offset := self._take(wanted)) is None:
+            if wanted < _LEAST_ROOM_BYTES:
+                return Room()
+            wanted = align(wanted // 2)
+        return Room(offset, wanted)
+
+    def _take(self, size_bytes: int) -> int | None:
+        """Takes a gap for which the budget has been taken already; gives that back where there is none."""
+        offset = self._gaps.take(size_bytes)
+        if offset is None:
+            self._budget.give(size_bytes)
+        return offset
+
+    def _give(self, offset: int, size_bytes: int) -> None:
+        self._gaps.give(offset, size_bytes)
+        self._budget.give(size_bytes)

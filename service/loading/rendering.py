@@ -1,0 +1,244 @@
+"""Rendering one task: pixels out of the arena or the file, the recipe, the slot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from service.encoding.batch import Applied
+from service.errors import ImageTooLarge, UnreadableImage
+from service.loading.gaps import align
+from service.loading.slab import SharedMemory
+from service.loading.task import Report, Shape, Task
+from service.planning.address import DType
+from service.recipes.fused import Frames, FusedHead, fuse
+from service.recipes.recipe import Recipe, parse_recipe
+from service.sources.source import File, Reader
+
+MASKED = (UnreadableImage, ImageTooLarge)
+"""What `on_error=mask` covers: only what the file itself decides, since the same address must give the same bytes tomorrow."""
+
+_APPLY_LOCK = threading.Lock()
+"""Guards the seeded apply, which uses the process's global generator: two loaders may render in the server itself. In a worker nobody contends for it."""
+
+_MOST_HELD_BYTES = 16 << 20
+"""Pixels outside the arena that are held until parameters are drawn for all of them at once."""
+
+Row = tuple[int, int, int, int, int, int, int]
+
+
+class Image(NamedTuple):
+    """A decoded image, somewhere in memory.
+
+    Attributes:
+        memory: uint8, one-dimensional and contiguous.
+        offset: where it begins there.
+        height: in pixels.
+        width: likewise.
+        placed: its offset in the arena if it has just been left there, else -1.
+    """
+
+    memory: Tensor
+    offset: int
+    height: int
+    width: int
+    placed: int
+
+    @property
+    def pixels(self) -> Tensor:
+        """The image, uint8 [H, W, 3]."""
+        return self.memory[self.offset : self.offset + 3 * self.height * self.width].view(self.height, self.width, 3)
+
+
+class Rendering:
+    """One task on its way.
+
+    Args:
+        task: what to render.
+        slab: where its slot lies.
+        arena: where decoded pixels lie.
+        reader: reads the samples that are not there.
+        note: is told the position of each row as it begins.
+
+    Attributes:
+        position: of the row that it is at.
+        needed_bytes: size of all results so far; only what fits is written.
+    """
+
+    def __init__(self, task: Task, slab: SharedMemory, arena: SharedMemory, reader: Reader, note: Callable[[int], None]) -> None:
+        self._task = task
+        self._slab, self._arena, self._reader, self._note = slab, arena, reader, note
+        self._recipe = parse_recipe(task.recipe)
+        self._head = find_fast_way(self._recipe) if task.kind == "render" else None
+        self._dtype: torch.dtype = getattr(torch, task.dtype) if task.kind == "render" else torch.uint8
+        self._room_used = 0
+        self._rows: list[Row] = []
+        self._frames: list[Frames] = []
+        self._told: dict[int, tuple[Applied, ...]] = {}
+        self._problems: dict[int, str] = {}
+        self.position = 0
+        self.needed_bytes = 0
+
+    def run(self) -> Report:
+        """Renders every row.
+
+        Raises:
+            BatchlensError: a row cannot be rendered; `position` says which.
+        """
+        images: list[Image | str] = []
+        held_bytes = 0
+        for image in self._images():
+            images.append(image)
+            held_bytes += image.memory.nbytes if isinstance(image, Image) and image.memory is not self._arena.bytes else 0
+            if held_bytes > _MOST_HELD_BYTES:
+                self._render(images)
+                images, held_bytes = [], 0
+        self._render(images)
+        self._fill_masked()
+        columns = np.array(self._rows, dtype=np.int64).reshape(-1, 7)
+        boxes = np.concatenate([each.boxes for each in self._frames]) if self._frames else None
+        flips = np.concatenate([each.flips for each in self._frames]) if self._frames else None
+        return Report(columns[:, 0], columns[:, 1:4], columns[:, 4:6], columns[:, 6], boxes, flips, self._told, self._problems)
+
+    def _images(self) -> Iterator[Image | str]:
+        """Gives every row's image, or why it cannot be read, where that is masked."""
+        files = iter(self._task.files)
+        last_index, last = -1, None
+        for position, (index, (offset, height, width)) in enumerate(zip(self._task.indices.tolist(), self._task.places.tolist(), strict=True)):
+            self._go_to(position)
+            if offset >= 0:
+                yield Image(self._arena.bytes, offset, height, width, -1)
+                continue
+            file = next(files)
+            if last is None or index != last_index:  # Several views of one sample stand side by side.
+                last_index, last = index, self._read(file)
+                yield last
+            else:
+                yield last._replace(placed=-1) if isinstance(last, Image) else last
+
+    def _read(self, file: File) -> Image | str:
+        """Decodes a file, into the arena if there is room."""
+        try:
+            pixels = self._reader.pixels(file)
+        except MASKED as exc:
+            if self._task.on_error == "fail":
+                raise
+            return exc.detail
+        height, width, _ = pixels.shape
+        flat = np.ascontiguousarray(pixels).reshape(-1)
+        if self._room_used + align(len(flat)) > self._task.room.size_bytes:
+            return Image(torch.from_numpy(flat), 0, height, width, -1)
+        offset = self._task.room.offset + self._room_used
+        self._room_used += align(len(flat))
+        self._arena.array[offset : offset + len(flat)] = flat
+        return Image(self._arena.bytes, offset, height, width, offset)
+
+    def _render(self, images: list[Image | str]) -> None:
+        """Renders the images that have come since the last call."""
+        first = len(self._rows)
+        frames = self._draw(first, images) if self._head is not None and images else None
+        for row, image in enumerate(images):
+            self._go_to(first + row)
+            if isinstance(image, str):
+                self._problems[first + row] = image
+                self._rows.append((0, 0, 0, 0, 0, 0, -1))
+                continue
+            if frames is not None and self._head is not None and frames.fits[row]:
+                start, shape = self._render_fast(self._head, image, frames, row)
+            else:
+                start, shape = self._render_plain(image)
+            self._rows.append((start, *shape, image.height, image.width, image.placed))
+
+    def _draw(self, first: int, images: list[Image | str]) -> Frames | None:
+        sizes = np.array([(1, 1) if isinstance(image, str) else (image.height, image.width) for image in images], dtype=np.int64)
+        if self._head is None:
+            return None
+        frames = self._head.draw(self._task.keys[first : first + len(images)], sizes[:, 0], sizes[:, 1])
+        self._frames.append(frames)
+        return frames
+
+    def _render_fast(self, head: FusedHead, image: Image, frames: Frames, row: int) -> tuple[int, Shape]:
+        shape = (3, *head.size(frames, row))
+        start, is_there = self._reserve(shape)
+        if is_there and self._dtype == torch.uint8:
+            place = self._task.offset + start
+            target = self._slab.array[place : place + shape[0] * shape[1] * shape[2]].reshape(shape)
+            head.render(image.memory, image.offset, (image.height, image.width), frames, row, target)
+        elif is_there:
+            pixels = np.empty(shape, dtype=np.uint8)
+            head.render(image.memory, image.offset, (image.height, image.width), frames, row, pixels)
+            self._recipe.rescale_into(self._slab.view(self._task.offset + start, shape, self._dtype), torch.from_numpy(pixels))
+        return start, shape
+
+    def _render_plain(self, image: Image) -> tuple[int, Shape]:
+        if self._task.kind == "decode":
+            return self._write(image.pixels)
+        result, self._told[len(self._rows)] = apply_recipe(self._recipe, image.pixels.permute(2, 0, 1), int(self._task.keys[len(self._rows)]), self._task.dtype)
+        return self._write(result)
+
+    def _write(self, image: Tensor) -> tuple[int, Shape]:
+        """Copies a result behind the last one; gives its start and shape."""
+        a, b, c = image.shape
+        start, is_there = self._reserve((a, b, c))
+        if is_there:
+            self._slab.view(self._task.offset + start, (a, b, c), self._dtype).copy_(image)
+        return start, (a, b, c)
+
+    def _reserve(self, shape: Shape) -> tuple[int, bool]:
+        """Gives the start of the next result, and whether there is room for it."""
+        start = self.needed_bytes
+        self.needed_bytes += shape[0] * shape[1] * shape[2] * self._dtype.itemsize
+        return start, self.needed_bytes <= self._task.size_bytes
+
+    def _fill_masked(self) -> None:
+        """Gives every row that could not be read its zeros, behind the others; a device executor makes its own."""
+        shapes = (row[1:4] for position, row in enumerate(self._rows) if position not in self._problems)
+        blank = (0, 0, 3) if self._task.kind == "decode" else blank_shape(shapes, self._recipe)
+        for position in self._problems:
+            start, shape = self._write(torch.zeros(blank))
+            self._rows[position] = (start, *shape, 0, 0, -1)
+
+    def _go_to(self, position: int) -> None:
+        self.position = position
+        self._note(position)
+
+
+def apply_recipe(recipe: Recipe, image: Tensor, key: int, dtype: DType) -> tuple[Tensor, tuple[Applied, ...]]:
+    """Applies a recipe to one decoded image, whatever device it lies on.
+
+    Args:
+        recipe: what to do.
+        image: uint8 [3, H, W].
+        key: seeds it.
+        dtype: "uint8" stops before the tail.
+
+    Returns:
+        the result [C, H', W'] in the recipe's own dtype, and what each step did.
+
+    Raises:
+        StepFailed: names the step.
+    """
+    with _APPLY_LOCK:
+        return recipe.apply(image, key, with_tail=dtype != "uint8")
+
+
+@lru_cache(maxsize=256)
+def find_fast_way(recipe: Recipe) -> FusedHead | None:
+    """Gives the fast way through a recipe's head where there is one, and this process's torch makes the same of it."""
+    head = fuse(recipe)
+    if head is None:
+        return None
+    with _APPLY_LOCK:
+        return head if head.agrees() else None
+
+
+def blank_shape(shapes: Iterable[Shape], recipe: Recipe) -> Shape:
+    """Says which shape the zeros of an unreadable sample get: that of its neighbours, else what the recipe promises, else 1 pixel."""
+    channels, height, width = recipe.output_shape
+    return next(iter(shapes), (channels or 3, height or 1, width or 1))
