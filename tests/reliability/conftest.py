@@ -14,7 +14,9 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.api.conftest import open_client, operations  # noqa: F401  fixtures
 from tests.e2e.conftest import ROOT, Server, _is_ready, wait_until
+from tests.sources.conftest import as_nobody, public_folder  # noqa: F401  fixtures
 
 StartServer = Callable[..., "TroubledServer"]
 Figures = Callable[[str, str], None]
