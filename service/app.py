@@ -18,6 +18,7 @@ from service.api.middleware.body_limit import BodyLimit
 from service.api.middleware.envelope import Envelope
 from service.api.middleware.head import Head
 from service.api.middleware.host_check import HostCheck
+from service.api.middleware.origin_check import OriginCheck
 from service.devices.inventory import Inventory
 from service.devices.processor import Processor
 from service.devices.selection import Selection
@@ -73,6 +74,7 @@ def create_app(settings: Settings, inventory: Inventory | None = None) -> FastAP
     install_error_handlers(app)
     app.add_middleware(Head)
     app.add_middleware(BodyLimit, most_bytes=_MOST_BODY_BYTES)
+    app.add_middleware(OriginCheck)
     app.add_middleware(HostCheck, allowed=[*settings.allowed_hosts, *({settings.host} - _ANYWHERE)])
     app.add_middleware(Envelope, metrics=services.metrics)
     return app
@@ -93,7 +95,7 @@ def _build_services(settings: Settings, inventory: Inventory) -> Services:
         selection=selection,
         registry=registry,
         fingerprint=Fingerprint.of_this_process(),
-        metrics=Metrics(registry.reports),
+        metrics=Metrics(registry.reports, inventory.devices),
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import errno
 import json
-import logging
 import os
 import signal
 import socket
@@ -24,6 +23,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from service.api import logs
 from service.errors import BatchlensError, InvalidParameter, SampleError, StartupError
 from service.settings import Settings, read_settings
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 cli = typer.Typer(name="batchlens", help="Every augmented batch has a URL.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 _OUT = Console()
 _ERR = Console(stderr=True)
-_GRACE_SECONDS = 8
 _SHOWN_CLASSES = 8
 _DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/")
 _ELSEWHERE = """No flags, since others on this machine can read them: BATCHLENS_TOKEN, the bearer token that writes need. In batchlens.toml, or the file that
@@ -90,7 +89,7 @@ def serve(
     """Serves datasets over HTTP until it is told to stop."""
     flags = locals()
     settings = read_settings(**{**flags, "paths": tuple(paths) if paths else None})
-    logging.basicConfig(level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure(settings.log_level)
     with _listen(settings) as listener:  # before anything heavy is loaded: a port in use shows at once
         if settings.workers:
             from service.loading.forkserver import preload
@@ -102,13 +101,12 @@ def serve(
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
-    import uvicorn
-
+    from service.api.server import Server
     from service.app import create_app
 
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_GRACE_SECONDS))
-    for each in (signal.SIGTERM, signal.SIGINT):  # From now on: uvicorn listens later, and raises them once more after a clean end, which is exit code 0.
+    server = Server(app)
+    for each in (signal.SIGTERM, signal.SIGINT):  # From now on; uvicorn listens later.
         signal.signal(each, server.handle_exit)
     services = app.state.services
     _OUT.print(_tabulate(services.catalogue))

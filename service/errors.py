@@ -17,7 +17,7 @@
     ├── DeadlineExceeded         the work took longer than the deadline
     ├── RenderFailed             a fault of the service's own while rendering
     ├── AccessError              who asks, or how, is not allowed
-    │   └── ForeignHost  MissingToken  WritesForbidden
+    │   └── ForeignHost  ForeignOrigin  MissingToken  WritesForbidden
     ├── InternalError            the fault is the service's own
     └── StartupError             the service cannot start like this
         └── NoDatasetFound  InvalidDataset  InvalidSettings
@@ -279,6 +279,12 @@ class ForeignHost(AccessError):
     """The Host header names a machine that this service does not answer for."""
 
     code = "foreign-host"
+
+
+class ForeignOrigin(AccessError):
+    """The request was made by the page of another site."""
+
+    code = "foreign-origin"
 
 
 class MissingToken(AccessError):

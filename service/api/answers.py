@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import Response
 
 from service.api.bodies import PiecewiseResponse, digest, wants_digest
+from service.api.departure import ended_by_departure
 from service.api.dependencies import Services
 from service.encoding.batch import Batch
 from service.encoding.formats import Piece
@@ -75,6 +77,11 @@ class Stopwatch:
         self._seconds[part] = taken
 
     @property
+    def seconds(self) -> Mapping[str, float]:
+        """Time by stage."""
+        return self._seconds
+
+    @property
     def header(self) -> str:
         """The header's value, in milliseconds."""
         return ", ".join(f"{stage};dur={seconds * 1000:.2f}" for stage, seconds in self._seconds.items())
@@ -110,6 +117,7 @@ async def answer_rendered(
 
     Raises:
         BatchlensError: whatever stands in the way of rendering.
+        ClientGone: the client has hung up before the batch was there.
     """
 
     def tag(device_kind: str) -> str:
@@ -121,7 +129,9 @@ async def answer_rendered(
     headers = cache_headers(order.dataset, tag(services.selection.kind), asked.is_pinned)
     if is_current(request, headers["ETag"]):
         return not_modified(headers)
-    async with services.registry.fetch(order) as delivery:
+    async with AsyncExitStack() as stack:
+        async with ended_by_departure(request):
+            delivery = await stack.enter_async_context(services.registry.fetch(order))
         watch.lap("wait")
         watch.take_out("wait", "render", delivery.render_seconds)
         headers["ETag"] = tag(delivery.device_kind)  # The device may have changed in between.
@@ -129,6 +139,7 @@ async def answer_rendered(
     if wants_digest(request):
         headers["Repr-Digest"] = await run_in_threadpool(digest, pieces)
     watch.lap("encode")
+    services.metrics.count_stages(watch.seconds)
     return PiecewiseResponse(pieces, media_type, headers | {"Server-Timing": watch.header})
 
 

@@ -2,7 +2,8 @@
 
 import hmac
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Annotated
 
 from fastapi import Depends, Path, Request
@@ -23,7 +24,10 @@ _BEARER = HTTPBearer(auto_error=False, description="BATCHLENS_TOKEN; needed for 
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The objects that answer requests; built once, by `service.app`. `recipes` are the named ones, name -> canonical text."""
+    """The objects that answer requests; built once, by `service.app`.
+
+    `recipes` are the named ones, name -> canonical text; `leaving` is set once the process has been told to end.
+    """
 
     settings: Settings
     catalogue: Catalogue
@@ -33,6 +37,7 @@ class Services:
     registry: Registry
     fingerprint: Fingerprint
     metrics: Metrics
+    leaving: Event = field(default_factory=Event)
 
 
 async def get_services(request: Request) -> Services:

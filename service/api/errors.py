@@ -35,6 +35,7 @@ STATUSES: Mapping[type[errors.BatchlensError], int] = {
     errors.Unavailable: 503,
     errors.DeadlineExceeded: 504,
     errors.ForeignHost: 400,
+    errors.ForeignOrigin: 403,
     errors.MissingToken: 401,
     errors.WritesForbidden: 403,
 }
@@ -77,10 +78,10 @@ def problems(*kinds: type[errors.BatchlensError]) -> dict[int | str, dict[str, A
     """Describes failures for OpenAPI, with one example for each error class.
 
     Args:
-        *kinds: error classes that a route can answer with; every route can also refuse a foreign host or a bad parameter, and fail.
+        *kinds: error classes that a route can answer with; every route can also refuse a foreign host, a foreign page or a bad parameter, and fail.
     """
     described: dict[int | str, dict[str, Any]] = {}
-    shared: list[type[errors.BatchlensError]] = [errors.InvalidParameter, errors.ForeignHost, errors.InternalError]
+    shared: list[type[errors.BatchlensError]] = [errors.InvalidParameter, errors.ForeignHost, errors.ForeignOrigin, errors.InternalError]
     for kind in [*kinds, *shared]:
         status, text = status_of(kind), (kind.__doc__ or "").strip()
         entry = described.setdefault(status, _describe_status(status))

@@ -23,6 +23,8 @@ async def get_live() -> Health:
 @router.get("/health/ready", responses=problems(NotReady, ShuttingDown))
 async def get_ready(services: ServicesDep) -> Health:
     """Says that batches can be rendered; 503 before that and while shutting down."""
+    if services.leaving.is_set():
+        raise ShuttingDown("The service is shutting down.")
     services.registry.check_ready()
     return Health(status="ready")
 

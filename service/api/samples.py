@@ -4,13 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi import Query as QueryParameters
-from fastapi.responses import FileResponse
 from PIL import Image
 
 from service.api.answers import RENDERING, Asked, Stopwatch, answer_rendered, cache_headers, cached_responses, is_current, not_modified
 from service.api.dependencies import DatasetDep, ServicesDep, SplitDep
 from service.api.errors import problems
 from service.api.orders import is_pinned, make_views_order
+from service.api.originals import OriginalResponse
 from service.api.queries import SamplesQuery, ViewsQuery
 from service.api.ranges import check_range
 from service.api.schemas import SampleDetail, SamplePage
@@ -75,7 +75,7 @@ def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Ind
     if is_current(request, headers["ETag"]):
         return not_modified(headers)
     check_range(request, headers["ETag"], file.size_bytes)
-    return FileResponse(path, media_type=media_type_of(file.path), headers=headers)
+    return OriginalResponse(path, file, media_type_of(file.path), headers)
 
 
 @router.get(

@@ -78,6 +78,8 @@ class FolderReader:
                 raise UnreadableImage("leads out of the dataset's folder")
             stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  the caller closes it
         except OSError as exc:
+            if exc.errno in _MISSING and not _has_entries(root):
+                raise SampleUnavailable("cannot be opened: the dataset's folder is gone or empty") from exc  # A disk that was unmounted: it may come back.
             missing = UnreadableImage if file.size_bytes < 0 else SampleChanged  # It was missing already when the dataset was listed, or not.
             kind = missing if exc.errno in _MISSING else SampleUnavailable
             raise kind(f"cannot be opened: {exc.strerror or exc}") from exc
@@ -117,6 +119,14 @@ def _as_sample_error(what: str) -> Iterator[None]:
         raise kind(f"{what}: {_reason(exc)}") from exc
     except Exception as exc:
         raise UnreadableImage(f"{what}: {_reason(exc)}") from exc
+
+
+def _has_entries(folder: str) -> bool:
+    try:
+        with os.scandir(folder) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False
 
 
 def _open_at_once(path: str, flags: int) -> int:

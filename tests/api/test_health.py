@@ -54,7 +54,7 @@ def test_metrics_are_prometheus_text(client: Client) -> None:
     counters = {name for name, kind in kinds.items() if kind == "counter"}
     assert counters
     assert all(name.endswith("_total") for name in counters)
-    assert all(name.startswith("batchlens_") for name in kinds)
+    assert all(name.startswith(("batchlens_", "process_")) for name in kinds)
 
 
 def test_requests_are_counted_by_route_and_not_by_path(client: Client) -> None:

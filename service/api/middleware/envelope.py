@@ -8,11 +8,14 @@ from uuid import uuid4
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.departure import ClientGone
 from service.api.errors import unexpected_response
+from service.api.logs import REQUEST_ID
 from service.api.metrics import Metrics
 
 _ACCESS_LOG = logging.getLogger("service.access")
-_DEFAULT_HEADERS = {
+_CLIENT_LEFT = 499
+DEFAULT_HEADERS = {
     "Cache-Control": "no-cache",
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -42,28 +45,65 @@ class Envelope:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status, request_id = time.perf_counter(), 0, uuid4().hex[:12]
+        account = Account(scope["method"], scope["path"])
+        REQUEST_ID.set(account.request_id)
 
         async def send_in_envelope(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
                 headers = MutableHeaders(scope=message)
-                headers["X-Request-ID"] = request_id
-                for name, value in _DEFAULT_HEADERS.items():
+                headers["X-Request-ID"] = account.request_id
+                for name, value in DEFAULT_HEADERS.items():
                     headers.setdefault(name, value)
+                account.status, account.timing = message["status"], headers.get("Server-Timing", "")
+            else:
+                account.sent_bytes += len(message.get("body", b""))
             await send(message)
 
         try:
             await self._app(scope, receive, send_in_envelope)
+        except ClientGone:
+            pass
         except Exception as exc:
-            if status:
+            if account.status:
                 raise  # Half an answer is out; the server logs this and breaks the connection off.
             await unexpected_response(scope["method"], scope["path"], exc)(scope, receive, send_in_envelope)
         finally:
-            seconds = time.perf_counter() - started
-            self._metrics.count(scope["method"], _route(scope), status or 499, seconds)
-            _ACCESS_LOG.info("%s %s %s %d %.1fms", request_id, scope["method"], quote(scope["path"]), status or 499, seconds * 1000)
+            account.close(self._metrics, _route(scope))
+
+
+class Account:
+    """What is kept of one request.
+
+    Args:
+        method: of the request.
+        path: of the request; decoded.
+
+    Attributes:
+        request_id: of its own.
+        status: of the answer; 0 before there is one.
+        timing: the answer's Server-Timing.
+        sent_bytes: length of the answer's body.
+    """
+
+    def __init__(self, method: str, path: str) -> None:
+        self.request_id = uuid4().hex[:12]
+        self.status, self.timing, self.sent_bytes = 0, "", 0
+        self._method, self._path, self._started = method, path, time.perf_counter()
+
+    def close(self, metrics: Metrics, route: str) -> None:
+        """Counts the request and writes its line; 499 where the client left before there was an answer. The query stays out of the log: it may be long."""
+        seconds, status = time.perf_counter() - self._started, self.status or _CLIENT_LEFT
+        metrics.count(self._method, route, status, seconds)
+        fields = {
+            "request": self.request_id,
+            "method": self._method,
+            "path": quote(self._path),
+            "status": status,
+            "bytes": self.sent_bytes,
+            "seconds": f"{seconds:.4f}",
+            "timing": self.timing,
+        }
+        _ACCESS_LOG.info("answered", extra={"fields": fields})
 
 
 def _route(scope: Scope) -> str:

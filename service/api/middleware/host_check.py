@@ -27,7 +27,8 @@ class HostCheck:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers 400 or passes on."""
         if scope["type"] == "http":
-            host = _host_name(Headers(scope=scope).get("host", ""))
+            named = Headers(scope=scope).getlist("host")
+            host = _host_name(named[0]) if len(named) == 1 else ""  # Two could be read as one here and as the other elsewhere (RFC 9112, section 3.2).
             if not any(_matches(host, pattern) for pattern in self._allowed):
                 error = ForeignHost(f"This service does not answer for host {host[:100]!r}; BATCHLENS_ALLOWED_HOSTS says for which it does.")
                 await problem_response(error)(scope, receive, send)
