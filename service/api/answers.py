@@ -103,7 +103,14 @@ class Asked:
 
 
 async def answer_rendered(
-    request: Request, services: Services, asked: Asked, form: tuple[str, ...], media_type: str, encode: Callable[[Batch, str], list[Piece]]
+    request: Request,
+    services: Services,
+    asked: Asked,
+    form: tuple[str, ...],
+    media_type: str,
+    encode: Callable[[Batch, str], list[Piece]],
+    *,
+    is_view: bool = False,
 ) -> Response:
     """Answers with an order's batch, or with 304 and nothing rendered where the client has it.
 
@@ -113,7 +120,8 @@ async def answer_rendered(
         asked: what to render.
         form: all that the bytes depend on besides the order, the device and the engine.
         media_type: of the answer.
-        encode: turns batch and entity tag into the answer's bytes, in pieces; called in a thread.
+        encode: turns batch and entity tag into the answer's bytes, in pieces.
+        is_view: whether `encode` only looks at a batch that lies on the CPU as one block. Everything else is done in a thread.
 
     Raises:
         BatchlensError: whatever stands in the way of rendering.
@@ -135,7 +143,11 @@ async def answer_rendered(
         watch.lap("wait")
         watch.take_out("wait", "render", delivery.render_seconds)
         headers["ETag"] = tag(delivery.device_kind)  # The device may have changed in between.
-        pieces = delivery.keep(await run_in_threadpool(encode, delivery.batch, headers["ETag"]))
+        if is_view and delivery.device_kind == "cpu" and delivery.batch.block is not None:
+            pieces = encode(delivery.batch, headers["ETag"])
+        else:
+            pieces = await run_in_threadpool(encode, delivery.batch, headers["ETag"])
+        pieces = delivery.keep(pieces)
     if wants_digest(request):
         headers["Repr-Digest"] = await run_in_threadpool(digest, pieces)
     watch.lap("encode")

@@ -26,7 +26,6 @@ FormatName = StrEnum("FormatName", [(name, name) for name in FORMATS])  # type: 
 FormatPath: TypeAlias = Annotated[FormatName, Path(description="How to have it.")]
 Epoch: TypeAlias = Annotated[int, Path(ge=0, le=2**63 - 1, description="Which pass over the split.", examples=[0])]
 Step: TypeAlias = Annotated[int, Path(ge=0, le=2**63 - 1, description="Position of the batch in the epoch.", examples=[0])]
-Query: TypeAlias = Annotated[BatchQuery, QueryParameters()]
 
 _RANDOM_EPOCHS = 1000
 _ADDRESSING = (UnknownDataset, UnknownSplit, UnknownStep, InvalidRecipe, VersionGone)
@@ -35,7 +34,15 @@ _BATCH = cached_responses("The batch: tensors, a picture, or its provenance.", *
 _ELSEWHERE = {"Location": "The batch's address, with its version pinned.", "Cache-Control": "no-store, since the next answer is another."}
 
 
-def plan_request(services: ServicesDep, dataset: DatasetDep, split: SplitDep, epoch: Epoch, step: Step, query: Query) -> Asked:
+async def read_query(query: Annotated[BatchQuery, QueryParameters()]) -> BatchQuery:
+    """Reads the query, once for all who want it."""
+    return query
+
+
+Query: TypeAlias = Annotated[BatchQuery, Depends(read_query)]
+
+
+async def plan_request(services: ServicesDep, dataset: DatasetDep, split: SplitDep, epoch: Epoch, step: Step, query: Query) -> Asked:
     """Plans what a batch request asks for; raises what `make_order` raises."""
     watch = Stopwatch()
     order = make_order(services, dataset, split, query, epoch, step)
@@ -83,4 +90,4 @@ async def _answer(request: Request, services: Services, asked: Asked, query: Bat
         return chosen.encode(batch, Presentation(etag, tail, order.dataset.classes, order.recipe.normalization, picture))
 
     form = (chosen.name, repr(picture) if chosen.is_picture else "")
-    return await answer_rendered(request, services, asked, form, chosen.media_type, encode)
+    return await answer_rendered(request, services, asked, form, chosen.media_type, encode, is_view=chosen.is_view)

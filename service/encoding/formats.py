@@ -47,6 +47,7 @@ class Format:
         encode: turns a batch into bytes, in pieces; the same batch gives the same bytes.
         is_picture: whether picture options matter.
         is_lossy: whether pixels may differ from the batch's.
+        is_view: whether encoding a block on the CPU takes no time: its bytes are sent as they lie.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Format:
     encode: Callable[[Batch, Presentation], list[Piece]]
     is_picture: bool = False
     is_lossy: bool = False
+    is_view: bool = False
 
 
 def _safetensors(batch: Batch, presentation: Presentation) -> list[Piece]:
@@ -81,7 +83,7 @@ def _json(batch: Batch, presentation: Presentation) -> list[Piece]:
 
 
 FORMATS: Mapping[str, Format] = {
-    "safetensors": Format("safetensors", "application/x-safetensors", _safetensors),
+    "safetensors": Format("safetensors", "application/x-safetensors", _safetensors, is_view=True),
     "npz": Format("npz", "application/x-npz", _npz),
     "png": Format("png", "image/png", _png, is_picture=True),
     "webp": Format("webp", "image/webp", _webp, is_picture=True, is_lossy=True),

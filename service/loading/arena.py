@@ -124,10 +124,8 @@ class Arena:
         end = room.offset
         if not self._is_stale:
             self._shapes[indices] = shapes
-        for index, offset, (height, width) in zip(indices.tolist(), placed.tolist(), shapes.tolist(), strict=True):
-            if offset < 0:
-                continue
-            size_bytes = align(3 * height * width)
+        for row in np.flatnonzero(placed >= 0).tolist():
+            index, offset, size_bytes = int(indices[row]), int(placed[row]), align(3 * int(shapes[row].prod()))
             end = offset + size_bytes
             if self._is_stale or self._starts[index]:  # Another task was faster.
                 self._give(offset, size_bytes)
