@@ -93,6 +93,7 @@ class LoaderReport(BaseModel):
     rendered: int = Field(description="Batches rendered.")
     images: int = Field(description="Images in them.")
     reused: int = Field(description="Requests that shared or found a batch made for another.")
+    ahead: int = Field(description="Batches begun before anybody asked for them.")
     refused: int = Field(description="Requests turned away because the queue was full.")
     restarts: int = Field(description="Times that the workers were replaced.")
     queued: int = Field(description="Batches waiting.")

@@ -20,12 +20,13 @@ def fetch_ahead(fetch: Callable[[K], T], keys: Iterable[K], depth: int, abort: C
         fetch: called from up to `depth` threads at once.
         keys: what to fetch; iterated in the consumer's thread.
         depth: at least 1.
-        abort: makes calls of `fetch` that are under way return soon; called once, at whichever end.
+        abort: makes calls of `fetch` that are under way return soon; called unless all keys were fetched.
     """
     own: set[int] = set()
     pool = ThreadPoolExecutor(depth, "batchlens prefetch", lambda: own.add(threading.get_ident()))
     upcoming = iter(keys)
     waiting: deque[Future[T]] = deque()
+    is_complete = False
     try:
         waiting.extend(pool.submit(fetch, key) for key in islice(upcoming, depth))
         while waiting:
@@ -33,6 +34,8 @@ def fetch_ahead(fetch: Callable[[K], T], keys: Iterable[K], depth: int, abort: C
             waiting.extend(pool.submit(fetch, key) for key in islice(upcoming, 1))
             yield result
             del result  # Not to be kept while waiting for the next.
+        is_complete = True
     finally:
-        abort()
+        if not is_complete:
+            abort()
         pool.shutdown(wait=threading.get_ident() not in own, cancel_futures=True)  # The garbage collector may run this in any thread.

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.client.delivery import Arrays, Delivery
 from service.client.description import Choices, describe
+from service.client.keeper import SessionKeeper
 from service.client.picture import Picture
 from service.client.position import Position, load_position, save_position
 from service.client.prefetch import fetch_ahead
@@ -34,9 +35,9 @@ class RemoteLoader:
     begin the same passes, or call `set_epoch`.
 
     The dataset's version, and whatever the arguments leave to the server, are settled when the loader is made and stay. Several servers may be given: requests
-    are spread over them, and go to another when one fails. The loader itself holds no thread and no connection; an iterator holds up to `prefetch` of each
-    until it ends, is closed or is dropped. It can be pickled, and read by the workers of a DataLoader, which then share the steps out among themselves; such
-    workers read copies, so call `set_epoch` before each pass.
+    are spread over them, and go to another when one fails. An iterator holds up to `prefetch` threads and connections until it ends, is closed or is dropped;
+    the connections of a pass that came to its end are kept for the next one, until the loader is closed or dropped. It can be pickled, and read by the workers
+    of a DataLoader, which then share the steps out among themselves; such workers read copies, so call `set_epoch` before each pass.
 
     Args:
         urls: of one server or of several, for instance "http://lab:8000".
@@ -94,12 +95,12 @@ class RemoteLoader:
     ) -> None:
         self._urls = tuple(check_url(each) for each in ([urls] if isinstance(urls, str) else urls))
         _check_options(self._urls, prefetch, is_numpy=as_numpy, has_device=device is not None or pin_memory)
-        self._patience_seconds = patience_seconds
-        self._make_transport = transport or partial(HttpTransport, timeout_seconds)
+        self._make_session = partial(Session, self._urls, transport or partial(HttpTransport, timeout_seconds), patience_seconds)
+        self._sessions = SessionKeeper(self._make_session)
         self._prefetch = prefetch
         own_rank, ranks = find_rank(rank, world_size)
         choices = Choices(dataset, split, seed, recipe, batch_size, shuffle, drop_last, own_rank, ranks, dtype, on_error, as_numpy)
-        with self._open_session() as session:
+        with self._make_session() as session:
             self._description = describe(session, choices)
         self._delivery = Delivery(self._description, is_numpy=as_numpy, device=device, is_pinned=pin_memory, has_indices=with_indices)
         self._start = self._position = Position(0)
@@ -148,16 +149,26 @@ class RemoteLoader:
         start = self._position = self._start
         self._start = Position(start.epoch + 1)
         steps = share_steps(range(start.step, len(self)))
-        with self._open_session() as session, closing(fetch_ahead(partial(self._fetch, session, start.epoch), steps, self._prefetch, session.close)) as batches:
-            for step, arrays in zip(steps, batches, strict=True):
-                self._position = Position(start.epoch, step + 1)
-                yield self._delivery.hand_over(arrays)
+        session = self._sessions.take()
+        try:
+            with closing(fetch_ahead(partial(self._fetch, session, start.epoch), steps, self._prefetch, session.close)) as batches:
+                for step, arrays in zip(steps, batches, strict=True):
+                    self._position = Position(start.epoch, step + 1)
+                    yield self._delivery.hand_over(arrays)
+        except BaseException:
+            session.close()
+            raise
+        self._sessions.keep(session)
         self._position = self._start
 
     def __repr__(self) -> str:
         address = self._description.address
         asked = f"{address.dataset!r}, {address.split!r}, batch_size={address.batch_size}, seed={address.seed}, recipe={address.recipe!r}"
         return f"{type(self).__name__}({', '.join(self._urls)!r}, {asked}, rank={address.rank}, world_size={address.world_size})"
+
+    def close(self) -> None:
+        """Closes the connections that are kept for the next pass, which then opens new ones. Once is enough; more do no harm."""
+        self._sessions.close()
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next pass the one of this epoch; from its beginning, unless a position in it was loaded and is still to be taken up."""
@@ -180,22 +191,19 @@ class RemoteLoader:
 
     def explain(self, epoch: int, step: int) -> Provenance:
         """Tells where a batch of this rank comes from: for each row its index, file, class, key, and what was done to it."""
-        with self._open_session() as session:
+        with self._make_session() as session:
             return read_provenance(session.get_json(_url(self._description.address_of(epoch, step), "json")))
 
     def show(self, epoch: int, step: int) -> Picture:
         """Gives the picture of a batch of this rank; a notebook shows it."""
         address = self._description.address_of(epoch, step)
-        with self._open_session() as session:
+        with self._make_session() as session:
             return Picture(address.text, bytes(session.get(_url(address, "png")).body))
 
     def _fetch(self, session: Session, epoch: int, step: int) -> Arrays:
         address = self._description.address_of(epoch, step)
         answer = session.get(_url(address, "safetensors"), turn=step + address.rank)
         return self._delivery.read(answer.body, address)
-
-    def _open_session(self) -> Session:
-        return Session(self._urls, self._make_transport, self._patience_seconds)
 
 
 def _check_options(urls: tuple[str, ...], prefetch: int, *, is_numpy: bool, has_device: bool) -> None:

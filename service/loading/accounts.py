@@ -29,6 +29,7 @@ class Counts:
         rendered: batches rendered.
         images: images in them.
         reused: requests that shared or found a batch made for another.
+        ahead: batches begun before anybody asked for them.
         refused: requests turned away because the queue was full.
         restarts: times that the workers were replaced.
     """
@@ -37,5 +38,6 @@ class Counts:
     rendered: int = 0
     images: int = 0
     reused: int = 0
+    ahead: int = 0
     refused: int = 0
     restarts: int = 0

@@ -26,7 +26,8 @@ from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.job import Delivery, Job, Ticket
 from service.loading.lessons import Crashes, SampleSizes
 from service.loading.order import Order
-from service.loading.store import Store
+from service.loading.readahead import ReadAhead
+from service.loading.store import Store, key_of
 from service.loading.task import Outcome, Task
 from service.loading.ticker import Ticker
 from service.sources.source import Reader
@@ -41,6 +42,7 @@ _ROWS_WORTH_A_TASK = 4
 _DEATHS_ALLOWED = 2
 """A job fails alone when one of its samples has ended this many workers."""
 
+_AHEAD_SHARE = 4
 _FRUITLESS_DEATHS = 3
 _LONGEST_PAUSE_SECONDS = 5.0
 
@@ -64,6 +66,8 @@ class Loader:
         self._device_id, self._executor = device_id, executor
         self._lock = threading.Lock()
         self._store = Store(limits.slab_bytes)
+        self._ahead = ReadAhead()
+        self._unread: set[Job] = set()
         self._arena = Arena(budget)
         self._counts = Counts()
         self._waiting: deque[Job] = deque()
@@ -111,11 +115,16 @@ class Loader:
             if self._is_closed:
                 raise ShuttingDown(f"The loader of {self._name} is closing.")
             self._crashes.check(order.key)
+            self._ahead.note(order)
             job = self._store.find((order.key, self._device_id))
             if job is not None:
-                self._counts.reused += 1
+                is_reused = job not in self._unread
+                self._unread.discard(job)
+                self._counts.reused += is_reused
                 self._counts.served += job.batch is not None
-                return job.add_ticket(is_reused=True)
+                ticket = job.add_ticket(is_reused)
+                self._dispatch()
+                return ticket
             job = self._enqueue(order)
             ticket = job.add_ticket(is_reused=False)
             self._dispatch()
@@ -124,6 +133,8 @@ class Loader:
     def release(self, ticket: Ticket) -> None:
         """Ends a claim: the batch's memory may be used again, and work that nobody waits for is dropped."""
         with self._lock:
+            if ticket.future.cancelled() or not ticket.future.done():
+                self._ahead.leave(ticket.job.order)
             ticket.job.tickets.remove(ticket)
             self._settle(ticket.job)
             self._dispatch()
@@ -225,7 +236,7 @@ class Loader:
         return job
 
     def _dispatch(self) -> None:
-        """Gives waiting jobs to the workers, as long as those have room and there is memory."""
+        """Gives waiting jobs to the workers, as long as those have room and there is memory; then reads ahead, if nobody waits."""
         self._take_back()
         while self._waiting and len(self._working) < _TASKS_PER_WORKER * max(1, self._limits.workers):
             job = self._waiting[0]
@@ -244,9 +255,35 @@ class Loader:
             if offset is None:
                 return
             self._waiting.popleft()
-            for task in job.make_tasks(self._task_ids, self._arena, offset, size_bytes, self._count_parts(job)):
-                self._working[task.id] = job
-                self._crew.submit(task)
+            self._hand_out(job, offset, size_bytes, self._count_parts(job))
+        while not self._waiting and not self._is_closed and len(self._working) < max(1, self._limits.workers):
+            if not self._read_ahead():
+                return
+
+    def _hand_out(self, job: Job, offset: int, size_bytes: int, parts: int) -> None:
+        for task in job.make_tasks(self._task_ids, self._arena, offset, size_bytes, parts):
+            self._working[task.id] = job
+            self._crew.submit(task)
+
+    def _read_ahead(self) -> bool:
+        """Hands out one batch that nobody has asked for yet, within a quarter of the memory; says whether there was one."""
+        order = self._ahead.next(lambda key: self._store.holds((key, self._device_id)))
+        if order is None:
+            return False
+        job = Job(order, self._device_id, self._executor)
+        self._unread = {each for each in self._unread if self._store.holds(key_of(each))}
+        try:
+            size_bytes = self._sample_sizes.estimate(job, self._store.size_bytes // _AHEAD_SHARE // (len(self._unread) + 1))
+        except BatchTooLarge:
+            return False
+        offset = self._store.allocate(size_bytes)
+        if offset is None:
+            return False
+        self._store.add(job)
+        self._unread.add(job)
+        self._counts.ahead += 1
+        self._hand_out(job, offset, size_bytes, 1)
+        return True
 
     def _count_parts(self, job: Job) -> int:
         """Says how many workers share a batch: those that would stand idle, as long as each has a few rows."""
@@ -326,6 +363,8 @@ class Loader:
         self._waiting.clear()
 
     def _fail(self, job: Job, error: Exception) -> None:
+        if job in self._unread:  # Else it would be tried again at once.
+            self._ahead.leave(job.order)
         job.fail(error)
         self._store.discard(job)
 
@@ -370,6 +409,7 @@ class Loader:
         if guilty is not None:
             self._fail(job, self._crashes.add(job, guilty))
         elif not job.is_wanted:
+            self._ahead.leave(job.order)
             self._store.discard(job)
         elif victims:
             self._waiting.append(job)

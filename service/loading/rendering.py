@@ -17,7 +17,8 @@ from service.loading.gaps import align
 from service.loading.slab import SharedMemory
 from service.loading.task import Report, Shape, Task
 from service.planning.address import DType
-from service.recipes.fused import Frames, FusedHead, fuse
+from service.recipes.canvas import Canvas
+from service.recipes.fused import Frame, Frames, FusedHead, fuse
 from service.recipes.recipe import Recipe, parse_recipe
 from service.sources.source import File, Reader
 
@@ -64,6 +65,7 @@ class Rendering:
         slab: where its slot lies.
         arena: where decoded pixels lie.
         reader: reads the samples that are not there.
+        canvas: scratch memory.
         note: is told the position of each row as it begins.
 
     Attributes:
@@ -71,9 +73,9 @@ class Rendering:
         needed_bytes: size of all results so far; only what fits is written.
     """
 
-    def __init__(self, task: Task, slab: SharedMemory, arena: SharedMemory, reader: Reader, note: Callable[[int], None]) -> None:
+    def __init__(self, task: Task, slab: SharedMemory, arena: SharedMemory, reader: Reader, canvas: Canvas, note: Callable[[int], None]) -> None:
         self._task = task
-        self._slab, self._arena, self._reader, self._note = slab, arena, reader, note
+        self._slab, self._arena, self._reader, self._canvas, self._note = slab, arena, reader, canvas, note
         self._recipe = parse_recipe(task.recipe)
         self._head = find_fast_way(self._recipe) if task.kind == "render" else None
         self._dtype: torch.dtype = getattr(torch, task.dtype) if task.kind == "render" else torch.uint8
@@ -143,6 +145,7 @@ class Rendering:
         """Renders the images that have come since the last call."""
         first = len(self._rows)
         frames = self._draw(first, images) if self._head is not None and images else None
+        rows = frames.rows() if frames is not None else []
         for row, image in enumerate(images):
             self._go_to(first + row)
             if isinstance(image, str):
@@ -150,7 +153,7 @@ class Rendering:
                 self._rows.append((0, 0, 0, 0, 0, 0, -1))
                 continue
             if frames is not None and self._head is not None and frames.fits[row]:
-                start, shape = self._render_fast(self._head, image, frames, row)
+                start, shape = self._render_fast(self._head, image, rows[row])
             else:
                 start, shape = self._render_plain(image)
             self._rows.append((start, *shape, image.height, image.width, image.placed))
@@ -163,16 +166,15 @@ class Rendering:
         self._frames.append(frames)
         return frames
 
-    def _render_fast(self, head: FusedHead, image: Image, frames: Frames, row: int) -> tuple[int, Shape]:
-        shape = (3, *head.size(frames, row))
+    def _render_fast(self, head: FusedHead, image: Image, frame: Frame) -> tuple[int, Shape]:
+        shape = (3, *head.size(frame))
         start, is_there = self._reserve(shape)
         if is_there and self._dtype == torch.uint8:
             place = self._task.offset + start
-            target = self._slab.array[place : place + shape[0] * shape[1] * shape[2]].reshape(shape)
-            head.render(image.memory, image.offset, (image.height, image.width), frames, row, target)
+            head.render(image[:4], frame, self._slab.array[place : place + 3 * shape[1] * shape[2]].reshape(shape), self._canvas)
         elif is_there:
-            pixels = np.empty(shape, dtype=np.uint8)
-            head.render(image.memory, image.offset, (image.height, image.width), frames, row, pixels)
+            pixels = self._canvas.planes(*shape[1:])
+            head.render(image[:4], frame, pixels, self._canvas)
             self._recipe.rescale_into(self._slab.view(self._task.offset + start, shape, self._dtype), torch.from_numpy(pixels))
         return start, shape
 

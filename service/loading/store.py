@@ -42,6 +42,10 @@ class Store:
             self._jobs.move_to_end(key)
         return job
 
+    def holds(self, key: Key) -> bool:
+        """Says whether there is a job for a key; does not count as a use."""
+        return key in self._jobs
+
     def add(self, job: Job) -> None:
         """Takes a new job in; gives up the oldest finished ones beyond a number, since small batches cost more than their slots."""
         self._jobs[key_of(job)] = job

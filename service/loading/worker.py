@@ -20,6 +20,7 @@ from service.loading.board import Board
 from service.loading.rendering import Rendering
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Task
+from service.recipes.canvas import Canvas
 from service.sources.source import Reader
 
 
@@ -57,15 +58,16 @@ class TaskStream(IterableDataset[Outcome]):
             threading.Thread(target=_leave_with_server, name="leave with server", daemon=True).start()
         torch.set_num_threads(1)  # Sums over an image must not depend on how many threads share them.
         warnings.filterwarnings("ignore", module="PIL")  # About the files of others; a decoded image is right or an error.
+        canvas = Canvas()
         while (task := self._tasks.get()) is not None:
-            yield self._perform(task, worker)
+            yield self._perform(task, worker, canvas)
 
-    def _perform(self, task: Task, worker: int) -> Outcome:
+    def _perform(self, task: Task, worker: int, canvas: Canvas) -> Outcome:
         started = time.perf_counter()
         rendering = None
         self._board.begin(worker, task.id)
         try:
-            rendering = Rendering(task, self._slab, self._arena, self._reader, partial(self._board.move, worker))
+            rendering = Rendering(task, self._slab, self._arena, self._reader, canvas, partial(self._board.move, worker))
             report = rendering.run()
         except BatchlensError as exc:
             return Outcome(task.id, error=exc, position=None if rendering is None else rendering.position, seconds=time.perf_counter() - started)

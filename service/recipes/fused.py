@@ -7,6 +7,7 @@ arithmetic that torch does not promise.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -14,31 +15,33 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from service.encoding.batch import Applied
 from service.planning.seeds import sample_keys
+from service.recipes.canvas import Canvas
 from service.recipes.framing import resized
 from service.recipes.operation import MAX_PIXELS
 from service.recipes.rule import sides
 from service.recipes.words import MOST_RANGE, draw_words, is_exact, to_integers, to_uniform, to_unit
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from service.planning.seeds import Words
     from service.recipes.recipe import Recipe
     from service.recipes.step import BoundStep
 
 Integers: TypeAlias = npt.NDArray[np.int64]
 Drawn: TypeAlias = npt.NDArray[np.uint32]
+Memory: TypeAlias = tuple[Tensor, int, int, int]
+Frame: TypeAlias = tuple[list[int], list[int], list[int], list[bool]]
 
 _ATTEMPTS = 10
 """As `RandomResizedCrop.make_params` has it: so many boxes are tried before the middle of the image is taken."""
 
-_FLIPS = {"RandomHorizontalFlip": 1, "RandomVerticalFlip": 0}
-"""Step -> the axis of [H, W, 3] that it turns round."""
+_HORIZONTAL = "RandomHorizontalFlip"
+_FLIPS = (_HORIZONTAL, "RandomVerticalFlip")
 
-_KERNELS = {"bilinear": torch.ops.aten._upsample_bilinear2d_aa.out, "bicubic": torch.ops.aten._upsample_bicubic2d_aa.out}
+_KERNELS: dict[str, Callable[..., Tensor]] = {"bilinear": torch._C._nn._upsample_bilinear2d_aa, "bicubic": torch._C._nn._upsample_bicubic2d_aa}
 """The antialiased kernels behind `torch.nn.functional.interpolate`."""
 
 _PROOF_SIZES = ((60, 80), (97, 41), (1, 7), (300, 12))
@@ -62,6 +65,11 @@ class Frames:
     corners: Integers
     flips: npt.NDArray[np.bool_]
     fits: npt.NDArray[np.bool_]
+
+    def rows(self) -> list[Frame]:
+        """Lists the rows as plain numbers: box, size, corner, flips."""
+        columns = (self.boxes.tolist(), self.sizes.tolist(), self.corners.tolist(), self.flips.tolist())
+        return list(zip(*columns, strict=True))
 
 
 class Framing(Protocol):
@@ -181,12 +189,14 @@ class FusedHead:
         framing: where the frame comes from.
         flips: the random flips behind it: name and probability.
         tail: what to tell of the recipe's tail.
+        kernel: resizes.
     """
 
     recipe: Recipe
     framing: RandomFraming | FixedFraming
     flips: tuple[tuple[str, float], ...]
     tail: tuple[Applied, ...]
+    kernel: Callable[..., Tensor]
 
     def draw(self, keys: Words, heights: Integers, widths: Integers) -> Frames:
         """Draws what `Recipe.apply` would draw, for many images at once. Touches no global generator.
@@ -203,36 +213,35 @@ class FusedHead:
         drawn = np.stack(flips, axis=1) if flips else frames.flips
         return Frames(frames.boxes, frames.sizes, frames.corners, drawn, frames.fits)
 
-    def render(self, memory: Tensor, offset: int, shape: tuple[int, int], frames: Frames, row: int, target: npt.NDArray[np.uint8]) -> None:
+    def render(self, image: Memory, frame: Frame, target: npt.NDArray[np.uint8], canvas: Canvas) -> None:
         """Renders one image.
 
         Args:
-            memory: uint8, one-dimensional and contiguous; holds the image as [H, W, 3].
-            offset: where in `memory` the image begins.
-            shape: (H, W).
-            frames: what was drawn.
-            row: which of them is this image's.
+            image: where it lies: uint8 memory, one-dimensional and contiguous, the offset of its [H, W, 3] in it, H and W.
+            frame: its row of `Frames.rows`.
             target: uint8 [3, h, w], h and w as `size` says; written.
+            canvas: scratch memory.
         """
-        (top, left, high, wide), (new_high, new_wide) = frames.boxes[row].tolist(), frames.sizes[row].tolist()
-        line = 3 * shape[1]
-        part = memory.as_strided((1, 3, high, wide), (line * shape[0], 1, line, 3), memory.storage_offset() + offset + top * line + 3 * left)
-        if (high, wide) != (new_high, new_wide):
-            image = torch.empty((1, new_high, new_wide, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-            source = part.contiguous(memory_format=torch.channels_last)
-            _KERNELS[self.framing.interpolation](source, [new_high, new_wide], False, None, None, out=image)
-            part = image
-        first_row, first_column = frames.corners[row].tolist()
-        pixels = part.numpy()[0, :, first_row : first_row + target.shape[1], first_column : first_column + target.shape[2]]
-        for position, (name, _) in enumerate(self.flips):
-            if frames.flips[row, position]:
-                pixels = pixels[:, :, ::-1] if _FLIPS[name] else pixels[:, ::-1]
+        memory, offset, height, width = image
+        (top, left, high, wide), (new_high, new_wide), (first_row, first_column), flips = frame
+        line = 3 * width
+        part = memory.as_strided((1, 3, high, wide), (line * height, 1, line, 3), memory.storage_offset() + offset + top * line + 3 * left)
+        if high == new_high and wide == new_wide:
+            pixels = part.numpy()[0]
+        else:
+            result, pixels = canvas.result(new_high, new_wide)
+            source = part if wide == width else canvas.copy(part, high, wide)
+            self.kernel(source, [new_high, new_wide], False, None, None, out=result)
+        if pixels.shape != target.shape:
+            pixels = pixels[:, first_row : first_row + target.shape[1], first_column : first_column + target.shape[2]]
+        for (name, _), is_flipped in zip(self.flips, flips, strict=True):
+            if is_flipped:
+                pixels = pixels[:, :, ::-1] if name == _HORIZONTAL else pixels[:, ::-1]
         np.copyto(target, pixels)
 
-    def size(self, frames: Frames, row: int) -> tuple[int, int]:
+    def size(self, frame: Frame) -> tuple[int, int]:
         """Gives the height and width of one result."""
-        height, width = self.framing.result or frames.sizes[row].tolist()
-        return height, width
+        return self.framing.result or (frame[1][0], frame[1][1])
 
     def tell(self, box: Integers, flips: npt.NDArray[np.bool_], *, with_tail: bool) -> tuple[Applied, ...]:
         """Tells what each step did to one image, as `Recipe.apply` does.
@@ -253,9 +262,10 @@ class FusedHead:
         pixels = torch.from_numpy(np.random.default_rng(height).integers(0, 256, (height, width, 3), dtype=np.uint8))
         keys = sample_keys(0, 0, np.arange(_PROOF_KEYS, dtype=np.int64))
         frames = self.draw(keys, np.full(_PROOF_KEYS, height), np.full(_PROOF_KEYS, width))
+        rows = frames.rows()
         for row in np.flatnonzero(frames.fits).tolist():
-            target = np.empty((3, *self.size(frames, row)), dtype=np.uint8)
-            self.render(pixels.view(-1), 0, (height, width), frames, row, target)
+            target = np.empty((3, *self.size(rows[row])), dtype=np.uint8)
+            self.render((pixels.view(-1), 0, height, width), rows[row], target, Canvas())
             expected, told = self.recipe.apply(pixels.permute(2, 0, 1), int(keys[row]), with_tail=False)
             if told != self.tell(frames.boxes[row], frames.flips[row], with_tail=False) or not torch.equal(torch.from_numpy(target), expected):
                 return False
@@ -273,7 +283,7 @@ def fuse(recipe: Recipe) -> FusedHead | None:
     framing = _find_framing(steps)
     if framing is None or not framing.is_exact:
         return None
-    return FusedHead(recipe, framing, tuple(flips), tuple(Applied(step.spec.name) for step in recipe.tail_steps))
+    return FusedHead(recipe, framing, tuple(flips), tuple(Applied(step.spec.name) for step in recipe.tail_steps), _KERNELS[framing.interpolation])
 
 
 def _find_framing(steps: list[BoundStep]) -> RandomFraming | FixedFraming | None:

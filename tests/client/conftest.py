@@ -1,6 +1,7 @@
 """Loaders over services in this process: the transport is the tests' own, everything else is real."""
 
 import threading
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
@@ -92,16 +93,21 @@ def open_service(network: Network, settings: Callable[..., Settings]) -> Iterato
 
 
 @pytest.fixture
-def open_loader(network: Network, open_service: OpenService) -> OpenLoader:
-    """Makes loaders of `pets`, on a service that it starts unless there is one; small images and batches unless said otherwise."""
+def open_loader(network: Network, open_service: OpenService) -> Iterator[OpenLoader]:
+    """Makes loaders of `pets`, on a service that it starts unless there is one; small images and batches unless said otherwise. Closes them in the end."""
+    opened: weakref.WeakSet[RemoteLoader] = weakref.WeakSet()
 
     def open_one(urls: str | list[str] = URL, dataset: str = "pets", split: str = "train", **options: Any) -> RemoteLoader:
         if not network.clients:
             open_service()
         options = {"batch_size": 2, "recipe": SMALL, "transport": partial(AppTransport, network), "patience_seconds": 20.0, **options}
-        return RemoteLoader(urls, dataset, split, **options)
+        loader = RemoteLoader(urls, dataset, split, **options)
+        opened.add(loader)
+        return loader
 
-    return open_one
+    yield open_one
+    for loader in opened:
+        loader.close()
 
 
 @pytest.fixture(autouse=True)

@@ -41,15 +41,25 @@ def interrupt_in_the_midst(loader: RemoteLoader) -> None:
         raise KeyboardInterrupt
 
 
-def test_nothing_is_open_but_while_it_is_read(loader: RemoteLoader, network: Network) -> None:
+def test_connections_are_kept_from_pass_to_pass_and_closed_with_the_loader(open_loader: OpenLoader, network: Network) -> None:
+    loader = open_loader()
     assert_nothing_left(network)
     batches = iter(loader)
     assert_nothing_left(network)
     next(batches)
     assert network.open_transports
     list(batches)
+    kept = set(network.open_transports)
+    assert kept, "for the next pass"
+    assert list(loader)
+    assert network.open_transports == kept
+    loader.close()
     assert_nothing_left(network)
     loader.explain(0, 0)
+    assert_nothing_left(network)
+    assert list(loader), "a closed loader can be read on"
+    del loader
+    gc.collect()
     assert_nothing_left(network)
 
 
