@@ -27,6 +27,8 @@ from service.loading.registry import Registry
 from service.recipes.presets import named_recipes, resolve_recipe
 from service.settings import Settings
 from service.sources.catalogue import Catalogue
+from service.sources.index_cache import IndexCache
+from service.sources.source import Progress, no_progress
 from service.web import docs, page
 
 _LOG = logging.getLogger(__name__)
@@ -38,12 +40,13 @@ _DESCRIPTION = """Every augmented batch has a URL.
 A batch is a pure function of its address: the same link shows the same pixels tomorrow, on another replica, in a browser as PNG and in a training loop."""
 
 
-def create_app(settings: Settings, inventory: Inventory | None = None) -> FastAPI:
+def create_app(settings: Settings, inventory: Inventory | None = None, progress: Progress = no_progress) -> FastAPI:
     """Builds the service.
 
     Args:
         settings: checked settings.
         inventory: what devices there are; this machine's own by default.
+        progress: told while datasets are listed.
 
     Returns:
         the ASGI application; its lifespan starts and ends workers.
@@ -52,7 +55,7 @@ def create_app(settings: Settings, inventory: Inventory | None = None) -> FastAP
         StartupError: a path holds no dataset, a recipe in the settings does not parse, ...
         UnknownDevice: the machine lacks the device in the settings.
     """
-    services = _build_services(settings, inventory or Inventory())
+    services = _build_services(settings, inventory or Inventory(), progress)
     app = FastAPI(
         title="Batchlens",
         version=version("batchlens"),
@@ -76,7 +79,7 @@ def create_app(settings: Settings, inventory: Inventory | None = None) -> FastAP
     return app
 
 
-def _build_services(settings: Settings, inventory: Inventory) -> Services:
+def _build_services(settings: Settings, inventory: Inventory, progress: Progress) -> Services:
     named = named_recipes(settings.recipes)
     _check_split_recipes(settings, named)
     selection = Selection(inventory, settings.device)
@@ -84,7 +87,9 @@ def _build_services(settings: Settings, inventory: Inventory) -> Services:
     registry = Registry(limits, selection.current.id, inventory.torch_device)
     return Services(
         settings=settings,
-        catalogue=Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes),
+        catalogue=Catalogue(
+            settings.paths, settings.max_image_pixels, settings.max_image_bytes, IndexCache(folder) if (folder := settings.index_folder) else None, progress
+        ),
         recipes=named,
         inventory=inventory,
         selection=selection,

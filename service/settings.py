@@ -78,6 +78,10 @@ class Settings(BaseSettings):
     shuffle: bool = Field(default=True, description="Whether epochs are shuffled where a request does not say.")
     recipes: dict[str, str] = Field(default_factory=dict, description="Named recipes, in addition to (or instead of) the built-in 'train' and 'val'.")
     datasets: dict[str, dict[str, SplitSettings]] = Field(default_factory=dict, description="Per dataset and split: recipe, batch_size, shuffle.")
+    cache_dir: Path | None = Field(
+        default=None, description="Folder that keeps the indices of large datasets; batchlens in $XDG_CACHE_HOME or in ~/.cache where none is named."
+    )
+    index_cache: bool = Field(default=True, description="Whether a kept index is used, and kept; without, every file is looked at on each start.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe messages to log.")
 
     @field_validator("paths", mode="before")
@@ -107,6 +111,16 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:  # a name; one like 127.example.org says nothing about where it leads
             return self.host.lower() == "localhost"
+
+    @property
+    def index_folder(self) -> Path | None:
+        """Where indices are kept; None for nowhere."""
+        if not self.index_cache:
+            return None
+        try:
+            return self.cache_dir.expanduser() if self.cache_dir else _user_cache() / "batchlens"
+        except RuntimeError:  # a user without a home
+            return None
 
     def for_split(self, dataset: str, split: str) -> SplitSettings:
         """Gives a split's own defaults; empty where none are configured."""
@@ -141,6 +155,12 @@ def read_settings(**flags: Any) -> Settings:  # noqa: ANN401  values are checked
         raise InvalidSettings(f"Bad settings: {_name(field[1]) if field else exc}: Input should be valid JSON") from exc
     except ValidationError as exc:
         raise InvalidSettings("Bad settings: " + "; ".join(_explain(error) for error in exc.errors(include_url=False))) from exc
+
+
+def _user_cache() -> Path:
+    """Gives the user's cache folder (XDG Base Directory Specification, which says that relative paths do not count)."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".cache"
 
 
 def _read_file(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:

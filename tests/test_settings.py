@@ -97,6 +97,8 @@ class TestSources:
             "SHUFFLE": ("false", False),
             "RECIPES": ('{"small": "Resize(8)"}', {"small": "Resize(8)"}),
             "DATASETS": ('{"pets": {"val": {"shuffle": false}}}', {"pets": {"val": SplitSettings(shuffle=False)}}),
+            "CACHE_DIR": ("/var/cache/x", Path("/var/cache/x")),
+            "INDEX_CACHE": ("false", False),
             "LOG_LEVEL": ("debug", "debug"),
         }
         assert {name.lower() for name in values} == set(Settings.model_fields) - {"token"}
@@ -112,6 +114,27 @@ class TestSources:
         settings = read_settings()
         assert settings.recipes == {"a": "Resize(1)", "b": "Resize(3)"}
         assert settings.for_split("pets", "val") == SplitSettings(batch_size=16)
+
+
+class TestIndexFolder:
+    def test_is_in_the_users_cache(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("HOME", "/home/ada")
+        for named, folder in (("/var/ada", "/var/ada/batchlens"), ("", "/home/ada/.cache/batchlens"), ("relative", "/home/ada/.cache/batchlens")):
+            monkeypatch.setenv("XDG_CACHE_HOME", named)
+            assert read_settings().index_folder == Path(folder)
+
+    def test_is_where_it_is_said_to_be(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("HOME", "/home/ada")
+        assert read_settings(cache_dir="/scratch/x").index_folder == Path("/scratch/x")
+        assert read_settings(cache_dir="~/x").index_folder == Path("/home/ada/x")
+
+    def test_is_nowhere_where_no_index_is_kept_or_there_is_no_home(self, monkeypatch: pytest.MonkeyPatch):
+        assert read_settings(index_cache=False, cache_dir="/scratch/x").index_folder is None
+        monkeypatch.delenv("HOME")
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)  # a user who is not in the password file
+        assert read_settings().index_folder is None
+        assert read_settings(cache_dir="~/x").index_folder is None
 
 
 class TestPaths:
@@ -176,6 +199,7 @@ BAD = [
     ("RECIPES", "{", "valid JSON"),
     ("RECIPES", '["Resize(8)"]', "valid dictionary"),
     ("DATASETS", '{"pets": 3}', "valid dictionary"),
+    ("INDEX_CACHE", "maybe", "valid boolean"),
     ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error', not 'loud'"),
 ]
 
@@ -188,7 +212,7 @@ class TestComplaints:
             read_settings()
 
     def test_every_field_that_can_be_wrong_is_tried(self):
-        assert {name.lower() for name, *_ in BAD} == set(Settings.model_fields) - {"paths", "host", "allowed_hosts", "token"}
+        assert {name.lower() for name, *_ in BAD} == set(Settings.model_fields) - {"paths", "host", "allowed_hosts", "token", "cache_dir"}
 
     def test_of_flags_and_the_file_read_the_same(self, toml: Path):
         toml.write_text("port = 70000")

@@ -49,9 +49,9 @@ _PICTURE = cached_responses("The picture.", "image/png")
 @router.get("", responses=problems(UnknownDataset, UnknownSplit, UnknownClass))
 def list_samples(dataset: DatasetDep, split: SplitDep, query: Annotated[SamplesQuery, QueryParameters()]) -> SamplePage:
     """Lists a page of samples: index, class, label, file, width, height, bytes."""
-    wanted = range(len(split)) if query.class_name is None else split.indices_of(dataset.label_of(query.class_name)).tolist()
+    wanted = range(len(split)) if query.class_name is None else split.indices_of(dataset.label_of(query.class_name))
     page = wanted[query.offset : query.offset + query.limit]
-    return SamplePage(total=len(wanted), offset=query.offset, limit=query.limit, samples=[_describe(dataset, split, index) for index in page])
+    return SamplePage(total=len(wanted), offset=query.offset, limit=query.limit, samples=[_describe(dataset, split, int(index)) for index in page])
 
 
 @router.get("/{index}", responses=problems(UnknownDataset, UnknownSplit, UnknownSample))

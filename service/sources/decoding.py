@@ -78,6 +78,8 @@ class FolderReader:
                 raise UnreadableImage("leads out of the dataset's folder")
             stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  the caller closes it
         except OSError as exc:
+            if not os.path.isdir(root):
+                raise SampleUnavailable("cannot be opened: the dataset's folder is not there at the moment") from exc
             missing = UnreadableImage if file.size_bytes < 0 else SampleChanged  # It was missing already when the dataset was listed, or not.
             kind = missing if exc.errno in _MISSING else SampleUnavailable
             raise kind(f"cannot be opened: {exc.strerror or exc}") from exc

@@ -13,6 +13,7 @@ import pytest
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, UnknownSample
 from service.sources.catalogue import SOURCES, Catalogue
+from service.sources.index_cache import IndexCache
 from service.sources.source import Dataset, File, Source
 
 Picture = tuple[str, str, str, tuple[int, int]]
@@ -119,6 +120,13 @@ def test_a_second_scan_is_the_same(source: Source, dataset: Dataset):
     assert files(again) == files(dataset)
 
 
+def test_a_kept_index_is_the_same_listing(source: Source, dataset: Dataset, tmp_path: Path):
+    for _ in range(2):
+        kept = source.scan(PIXELS, BYTES, IndexCache(tmp_path / "cache", worthwhile_files=0, settled_seconds=0))
+        assert (kept.classes, kept.version, files(kept)) == (dataset.classes, dataset.version, files(dataset))
+        assert [split.labels.tolist() for split in kept.splits.values()] == [split.labels.tolist() for split in dataset.splits.values()]
+
+
 def test_pixels_have_the_size_that_the_header_tells(dataset: Dataset):
     for file, (*_, size) in zip(files(dataset), PICTURES, strict=True):
         pixels = dataset.reader.pixels(file)
@@ -146,6 +154,13 @@ def test_a_reader_travels_to_other_processes(dataset: Dataset):
         assert np.array_equal(reader.pixels(file), dataset.reader.pixels(file))
     with pytest.raises(SampleChanged):
         reader.pixels(replace(files(dataset)[0], size_bytes=1))
+
+
+def test_a_reader_takes_no_listing_with_it(dataset: Dataset):
+    travelling = pickle.dumps(dataset.reader)
+    assert len(travelling) < 2000
+    for name in ("1.png", "owl", "val"):
+        assert name.encode() not in travelling
 
 
 def test_a_reader_serves_several_threads(dataset: Dataset):
