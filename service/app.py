@@ -85,11 +85,13 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
     selection = Selection(inventory, settings.device)
     limits = LoaderLimits(settings.workers, settings.slab_bytes, settings.queue_length, settings.deadline_seconds)
     registry = Registry(limits, selection.current.id, inventory.torch_device)
+    index_folder = settings.index_folder
+    cache = IndexCache(index_folder) if index_folder else None
+    catalogue = Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes, cache, progress)
+    _warn_of_strangers(settings, catalogue)
     return Services(
         settings=settings,
-        catalogue=Catalogue(
-            settings.paths, settings.max_image_pixels, settings.max_image_bytes, IndexCache(folder) if (folder := settings.index_folder) else None, progress
-        ),
+        catalogue=catalogue,
         recipes=named,
         inventory=inventory,
         selection=selection,
@@ -100,12 +102,22 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
 
 
 def _check_split_recipes(settings: Settings, named: Mapping[str, str]) -> None:
-    for dataset, splits in settings.datasets.items():
-        for name, split in splits.items():
+    for dataset, own in settings.datasets.items():
+        for name, split in own.splits.items():
             try:
                 resolve_recipe(split.recipe or "val", named)
             except InvalidRecipe as exc:
                 raise InvalidSettings(f"Bad settings: datasets.{dataset}.{name}.recipe: {exc.detail}", **exc.facts) from exc
+
+
+def _warn_of_strangers(settings: Settings, catalogue: Catalogue) -> None:
+    """Says which datasets and splits have settings and are not served: a name may be misspelt, or the file be for several services."""
+    served = {dataset.name: dataset.splits for dataset in catalogue.datasets}
+    for name, own in settings.datasets.items():
+        if name not in served:
+            _LOG.warning("There are settings for a dataset %r, which is not served. Served: %s.", name, ", ".join(served))
+        for split in own.splits.keys() - served.get(name, own.splits).keys():
+            _LOG.warning("There are settings for a split %r of %r, which it does not have. It has: %s.", split, name, ", ".join(served[name]))
 
 
 @asynccontextmanager

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import InvalidSettings
-from service.settings import LOOPBACK, Settings, SplitSettings, default_workers, read_settings
+from service.settings import LOOPBACK, DatasetSettings, Settings, SplitSettings, default_workers, read_settings
 
 SECRET = "s3cret-s3cret"
 
@@ -96,7 +96,7 @@ class TestSources:
             "BATCH_SIZE": ("8", 8),
             "SHUFFLE": ("false", False),
             "RECIPES": ('{"small": "Resize(8)"}', {"small": "Resize(8)"}),
-            "DATASETS": ('{"pets": {"val": {"shuffle": false}}}', {"pets": {"val": SplitSettings(shuffle=False)}}),
+            "DATASETS": ('{"pets": {"val": {"shuffle": false}}}', {"pets": DatasetSettings(val=SplitSettings(shuffle=False))}),
             "CACHE_DIR": ("/var/cache/x", Path("/var/cache/x")),
             "INDEX_CACHE": ("false", False),
             "LOG_LEVEL": ("debug", "debug"),
@@ -152,6 +152,26 @@ class TestPaths:
         assert complaint() == "paths (BATCHLENS_PATHS): Tuple should have at least 1 item after validation, not 0"
 
 
+class TestDatasets:
+    def test_have_defaults_of_their_own_beside_those_of_their_splits(self, toml: Path, monkeypatch: pytest.MonkeyPatch):
+        toml.write_text("[datasets.pets]\nmax_resolution = 512\n[datasets.pets.train]\nbatch_size = 8\n[datasets.cars.train]\nbatch_size = 9\n")
+        settings = read_settings()
+        assert [settings.for_dataset(name).max_resolution for name in ("pets", "cars", "boats")] == [512, None, None]
+        assert settings.for_dataset("pets").splits == {"train": SplitSettings(batch_size=8)}
+        assert settings.for_split("pets", "train").batch_size == 8
+        monkeypatch.setenv("BATCHLENS_DATASETS__CARS__MAX_RESOLUTION", "256")
+        assert read_settings().for_dataset("cars") == DatasetSettings(max_resolution=256, train=SplitSettings(batch_size=9))
+
+    @pytest.mark.parametrize("value", ["0", "8193", "large", "true"])
+    def test_are_checked(self, value: str, toml: Path):
+        toml.write_text(f"[datasets.pets]\nmax_resolution = {value if value != 'large' else '"large"'}\n")
+        assert complaint().startswith("datasets.pets.max_resolution (BATCHLENS_DATASETS__PETS__MAX_RESOLUTION): Input should be ")
+
+    def test_that_are_no_settings_are_told(self, toml: Path):
+        toml.write_text("[datasets.pets]\nmaxresolution = 3\n")
+        assert complaint().startswith("datasets.pets.maxresolution (")
+
+
 class TestSplits:
     def test_have_their_own_defaults(self, toml: Path):
         toml.write_text('[datasets.pets.train]\nrecipe = "small"\nbatch_size = 32\n\n[datasets.pets.val]\nshuffle = false\n\n[datasets."my cars".test]\n')
@@ -198,7 +218,7 @@ BAD = [
     ("SHUFFLE", "maybe", "valid boolean.*, not 'maybe'"),
     ("RECIPES", "{", "valid JSON"),
     ("RECIPES", '["Resize(8)"]', "valid dictionary"),
-    ("DATASETS", '{"pets": 3}', "valid dictionary"),
+    ("DATASETS", '{"pets": 3}', "valid dictionary or instance of DatasetSettings"),
     ("INDEX_CACHE", "maybe", "valid boolean"),
     ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error', not 'loud'"),
 ]

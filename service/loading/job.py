@@ -145,9 +145,9 @@ class Job:
         return any(not ticket.future.done() for ticket in self.tickets)
 
     @property
-    def size_key(self) -> tuple[str, str, str]:
+    def size_key(self) -> tuple[str, ...]:
         """What the size of a sample depends on."""
-        return self.order.address.recipe, self.order.address.dtype, self.kind
+        return self.order.address.recipe, self.order.address.dtype, self.kind, str(self.order.address.max_resolution)
 
     @property
     def known_sample_bytes(self) -> int | None:
@@ -186,7 +186,9 @@ class Job:
         for first, last in pairwise(bounds):
             start = (self.known_sample_bytes or 0) * first
             room = (self.known_sample_bytes or 0) * (last - first) if parts > 1 else size_bytes
-            part = Task(next(ids), self.kind, address.recipe, address.dtype, address.on_error, self.samples[first:last], first, offset + start, room)
+            rows = self.samples[first:last]
+            recipe, dtype, on_error, resolution = address.recipe, address.dtype, address.on_error, address.max_resolution
+            part = Task(next(ids), self.kind, recipe, dtype, on_error, rows, first, offset + start, room, resolution)
             self.tasks[part.id] = part
         return list(self.tasks.values())
 

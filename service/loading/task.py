@@ -34,6 +34,7 @@ class Task:
         first: position of the first of them in the batch.
         offset: where they go in the slab.
         size_bytes: how much room there is.
+        max_resolution: shorter side to which larger photos are reduced, or None.
     """
 
     id: int
@@ -45,6 +46,7 @@ class Task:
     first: int
     offset: int
     size_bytes: int
+    max_resolution: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

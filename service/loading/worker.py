@@ -198,7 +198,7 @@ def name_sample(exc: SampleError | StepFailed, sample: Sample) -> BatchlensError
 
 
 def _render_sample(task: Task, sample: Sample, recipe: Recipe, reader: Reader, writer: _SlotWriter) -> Rendered:
-    pixels = reader.pixels(sample.file)
+    pixels = reader.pixels(sample.file, task.max_resolution)
     height, width, _ = pixels.shape
     if task.kind == "decode":
         start, shape = writer.write(torch.from_numpy(pixels))

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, SampleUnavailable, UnreadableImage
-from service.sources.source import File, Pixels
+from service.sources.source import File, Pixels, reduce_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
 """What Pillow may try: the formats behind ImageFolder's extensions, and GIF, which goes by their names now and then."""
@@ -53,10 +53,14 @@ class FolderReader:
         self._max_pixels = max_pixels
         self._max_bytes = max_bytes
 
-    def pixels(self, file: File) -> Pixels:
-        """Decodes a sample to uint8 RGB of shape (H, W, 3); see `Reader`."""
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        """Decodes a sample to uint8 RGB of shape (H, W, 3); see `Reader` and `reduce`.
+
+        The limit on pixels is that of the header, also where the image is reduced: a JPEG is still read to its end, a progressive one held whole meanwhile, and
+        whether an image is too large must not depend on who asks for it.
+        """
         with self._open(file) as stream, _as_sample_error("cannot be decoded"), self._header(stream) as image:
-            pixels = np.array(image.convert("RGB"))
+            pixels = np.array(reduce(image, max_resolution))
             self._check(file, os.fstat(stream.fileno()))  # It may have been rewritten in the meantime.
             return pixels
 
@@ -78,7 +82,7 @@ class FolderReader:
                 raise UnreadableImage("leads out of the dataset's folder")
             stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  the caller closes it
         except OSError as exc:
-            if not os.path.isdir(root):
+            if not os.path.isdir(root):  # noqa: PTH112
                 raise SampleUnavailable("cannot be opened: the dataset's folder is not there at the moment") from exc
             missing = UnreadableImage if file.size_bytes < 0 else SampleChanged  # It was missing already when the dataset was listed, or not.
             kind = missing if exc.errno in _MISSING else SampleUnavailable
@@ -105,6 +109,21 @@ class FolderReader:
         if image.width * image.height > self._max_pixels:
             raise ImageTooLarge(f"has {image.width} x {image.height} pixels, more than the {self._max_pixels:,} allowed")
         return image
+
+
+def reduce(image: Image.Image, max_resolution: int | None) -> Image.Image:
+    """Decodes an opened image to RGB, reduced to the size that `reduce_size` tells.
+
+    A JPEG is decoded at the smallest of the scales 1/8, 1/4, 1/2 and 1 that is not below that size (Pillow's `draft`: libjpeg leaves out the higher frequencies
+    of each block); Pillow's antialiased bilinear filter, torchvision's choice for `Resize`, does the rest, as for all other formats. An image that is small
+    enough is left as it is.
+    """
+    size = reduce_size(image.size, max_resolution)
+    if size == image.size:
+        return image.convert("RGB")
+    drafted = image.draft(None, size)
+    box = drafted[1] if drafted is not None else None  # Where the scale does not divide the size, the last row and column reach beyond the picture.
+    return image.convert("RGB").resize(size, Image.Resampling.BILINEAR, box)
 
 
 @contextmanager

@@ -154,8 +154,12 @@ class Split:
 class Reader(Protocol):
     """Reads the samples of a dataset. Picklable (it travels to worker processes) and safe to call from several threads."""
 
-    def pixels(self, file: File) -> Pixels:
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         """Decodes a sample to uint8 RGB of shape (H, W, 3).
+
+        Args:
+            file: the sample.
+            max_resolution: shorter side to which a larger image is reduced, 1 or more; `reduce_size` says what becomes of the other.
 
         Raises:
             SampleError: it cannot be read, is too large, or has changed since the listing.
@@ -259,6 +263,15 @@ class Source(Protocol):
             InvalidDataset: it cannot be served as it is.
         """
         ...
+
+
+def reduce_size(size: tuple[int, int], max_resolution: int | None) -> tuple[int, int]:
+    """Tells the (width, height) that an image is reduced to: a shorter side above `max_resolution` becomes that, the other keeps the ratio, rounded down."""
+    shorter = min(size)
+    if max_resolution is None or shorter <= max_resolution:
+        return size
+    width, height = size
+    return width * max_resolution // shorter, height * max_resolution // shorter
 
 
 def printable(path: str) -> str:

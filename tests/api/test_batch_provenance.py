@@ -50,6 +50,7 @@ def test_provenance_tells_the_whole_address(client: Client) -> None:
         "rank": 1,
         "world_size": 2,
         "on_error": "fail",
+        "max_resolution": None,
         "shape": [2, 3, 24, 24],
         "dtype": "uint8",
     }

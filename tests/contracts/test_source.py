@@ -14,7 +14,7 @@ import pytest
 from service.errors import ImageTooLarge, SampleChanged, SampleError, UnknownSample
 from service.sources.catalogue import SOURCES, Catalogue
 from service.sources.index_cache import IndexCache
-from service.sources.source import Dataset, File, Source
+from service.sources.source import Dataset, File, Source, reduce_size
 
 Picture = tuple[str, str, str, tuple[int, int]]
 
@@ -132,6 +132,17 @@ def test_pixels_have_the_size_that_the_header_tells(dataset: Dataset):
         pixels = dataset.reader.pixels(file)
         assert dataset.reader.size(file) == size
         assert (pixels.dtype, pixels.shape) == (np.uint8, (size[1], size[0], 3))
+
+
+@pytest.mark.parametrize("most", [1, 16, 25, 10_000])
+def test_pixels_are_reduced_to_the_size_that_is_told(most: int, dataset: Dataset):
+    for file in files(dataset):
+        whole, pixels = dataset.reader.pixels(file), dataset.reader.pixels(file, most)
+        assert (pixels.dtype, pixels.shape[1::-1]) == (np.uint8, reduce_size(dataset.reader.size(file), most))
+        assert min(pixels.shape[:2]) == min(most, *whole.shape[:2])
+        if min(whole.shape[:2]) <= most:
+            assert np.array_equal(pixels, whole)
+        assert np.array_equal(dataset.reader.pixels(file, most), pixels)
 
 
 def test_pixels_are_the_callers_own(dataset: Dataset):
