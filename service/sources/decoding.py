@@ -75,15 +75,13 @@ class FolderReader:
             return Path(stream.name)
 
     def _open(self, file: File) -> BinaryIO:
-        root = os.path.realpath(self._folder)  # Each time: the folder may be a link that is set to another release of the data.
         try:
-            path = os.path.realpath(os.path.join(root, file.path))  # noqa: PTH118  a Path costs 10 us a sample
-            if not path.startswith(root.rstrip(os.sep) + os.sep):
-                raise UnreadableImage("leads out of the dataset's folder")
-            stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  the caller closes it
+            root = _real_path(self._folder)  # Each time: the folder may be a link that is set to another release of the data.
         except OSError as exc:
-            if not os.path.isdir(root):  # noqa: PTH112
-                raise SampleUnavailable("cannot be opened: the dataset's folder is not there at the moment") from exc
+            raise SampleUnavailable(f"cannot be opened: the dataset's folder is not there at the moment: {exc.strerror or exc}") from exc
+        try:
+            stream = _open_below(root, file.path)
+        except OSError as exc:
             missing = UnreadableImage if file.size_bytes < 0 else SampleChanged  # It was missing already when the dataset was listed, or not.
             kind = missing if exc.errno in _MISSING else SampleUnavailable
             raise kind(f"cannot be opened: {exc.strerror or exc}") from exc
@@ -140,9 +138,33 @@ def _as_sample_error(what: str) -> Iterator[None]:
         raise UnreadableImage(f"{what}: {_reason(exc)}") from exc
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Opens without waiting: a named pipe without a writer would hold up the reader for ever."""
-    return os.open(path, flags | os.O_NONBLOCK)
+@contextmanager
+def _held(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Holds what a path leads to, without opening it: gives its real path, and one to open just that, whatever becomes of links on the way (Linux, proc(5))."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        held = f"/proc/self/fd/{descriptor}"
+        yield os.readlink(held), held  # noqa: PTH115  one call of the system, where realpath takes one for each part of the path
+    finally:
+        os.close(descriptor)
+
+
+def _real_path(path: Path) -> str:
+    with _held(path) as (real, _):
+        return real
+
+
+def _open_below(root: str, place: str) -> BinaryIO:
+    """Opens a file whose real path lies below a folder; the stream's name is that real path.
+
+    Raises:
+        UnreadableImage: it does not lie there.
+    """
+    with _held(os.path.join(root, place)) as (real, held):  # noqa: PTH118  a Path costs 10 us a sample
+        if not real.startswith(root.rstrip(os.sep) + os.sep):
+            raise UnreadableImage("leads out of the dataset's folder")
+        # Without waiting: a named pipe without a writer would hold up the reader for ever.
+        return open(real, "rb", opener=lambda _, flags: os.open(held, flags | os.O_NONBLOCK))
 
 
 def _reason(exc: Exception) -> str:

@@ -118,7 +118,7 @@ def test_a_position_on_photos_of_another_size_is_refused(open_loader: OpenLoader
     plain, reduced = open_loader(), open_loader(max_resolution=28)
     assert "max_resolution" not in plain.state_dict(), "as it always was"
     for saved, loader in ((plain, reduced), (reduced, plain)):
-        with pytest.raises(PositionMismatch, match="max_resolution: .* then, .* now") as caught:
+        with pytest.raises(PositionMismatch, match=r"max_resolution: .* then, .* now") as caught:
             loader.load_state_dict(saved.state_dict())
         assert caught.value.facts["differing"] == ["max_resolution"]
     reduced.load_state_dict(reduced.state_dict())
