@@ -38,12 +38,14 @@ class Listers:
         self._count = processes or min(16, max(4, 2 * len(os.sched_getaffinity(0))))
         self._pool: ThreadPoolExecutor | None = None
         self._processes: list[Process] = []
+        self._is_over = False
         self._idle: SimpleQueue[Process | None] = SimpleQueue()
 
     def __enter__(self) -> "Listers":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._is_over = True
         for process in self._processes:
             process.kill()
         if self._pool is not None:
@@ -81,7 +83,7 @@ class Listers:
             process = None
         finally:
             self._idle.put(process)
-        return [list_folder(path, has_images) for path in paths]
+        return [] if self._is_over else [list_folder(path, has_images) for path in paths]
 
 
 def _start() -> Process | None:
