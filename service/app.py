@@ -29,6 +29,8 @@ from service.loading.registry import Registry
 from service.recipes.presets import named_recipes, resolve_recipe
 from service.settings import Settings
 from service.sources.catalogue import Catalogue
+from service.sources.index_cache import IndexCache
+from service.sources.source import Progress, no_progress
 from service.web import docs, page
 
 _LOG = logging.getLogger(__name__)
@@ -41,12 +43,13 @@ _DESCRIPTION = """Every augmented batch has a URL.
 A batch is a pure function of its address: the same link shows the same pixels tomorrow, on another replica, in a browser as PNG and in a training loop."""
 
 
-def create_app(settings: Settings, inventory: Inventory | None = None) -> FastAPI:
+def create_app(settings: Settings, inventory: Inventory | None = None, progress: Progress = no_progress) -> FastAPI:
     """Builds the service.
 
     Args:
         settings: checked settings.
         inventory: what devices there are; this machine's own by default.
+        progress: told while datasets are listed.
 
     Returns:
         the ASGI application; its lifespan starts and ends workers.
@@ -55,7 +58,7 @@ def create_app(settings: Settings, inventory: Inventory | None = None) -> FastAP
         StartupError: a path holds no dataset, a recipe in the settings does not parse, ...
         UnknownDevice: the machine lacks the device in the settings.
     """
-    services = _build_services(settings, inventory or Inventory())
+    services = _build_services(settings, inventory or Inventory(), progress)
     app = FastAPI(
         title="Batchlens",
         version=version("batchlens"),
@@ -80,16 +83,20 @@ def create_app(settings: Settings, inventory: Inventory | None = None) -> FastAP
     return app
 
 
-def _build_services(settings: Settings, inventory: Inventory) -> Services:
+def _build_services(settings: Settings, inventory: Inventory, progress: Progress) -> Services:
     named = named_recipes(settings.recipes)
     _check_split_recipes(settings, named)
     selection = Selection(inventory, settings.device)
     limits = LoaderLimits(settings.workers, settings.slab_bytes, settings.queue_length, settings.deadline_seconds)
     arena_bytes = settings.arena_bytes if settings.arena_bytes is not None else Processor().memory().total_bytes // _ARENA_SHARE
     registry = Registry(limits, arena_bytes, selection.current.id, inventory.torch_device)
+    index_folder = settings.index_folder
+    cache = IndexCache(index_folder) if index_folder else None
+    catalogue = Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes, cache, progress)
+    _warn_of_strangers(settings, catalogue)
     return Services(
         settings=settings,
-        catalogue=Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes),
+        catalogue=catalogue,
         recipes=named,
         inventory=inventory,
         selection=selection,
@@ -100,12 +107,22 @@ def _build_services(settings: Settings, inventory: Inventory) -> Services:
 
 
 def _check_split_recipes(settings: Settings, named: Mapping[str, str]) -> None:
-    for dataset, splits in settings.datasets.items():
-        for name, split in splits.items():
+    for dataset, own in settings.datasets.items():
+        for name, split in own.splits.items():
             try:
                 resolve_recipe(split.recipe or "val", named)
             except InvalidRecipe as exc:
                 raise InvalidSettings(f"Bad settings: datasets.{dataset}.{name}.recipe: {exc.detail}", **exc.facts) from exc
+
+
+def _warn_of_strangers(settings: Settings, catalogue: Catalogue) -> None:
+    """Says which datasets and splits have settings and are not served: a name may be misspelt, or the file be for several services."""
+    served = {dataset.name: dataset.splits for dataset in catalogue.datasets}
+    for name, own in settings.datasets.items():
+        if name not in served:
+            _LOG.warning("There are settings for a dataset %r, which is not served. Served: %s.", name, ", ".join(served))
+        for split in own.splits.keys() - served.get(name, own.splits).keys():
+            _LOG.warning("There are settings for a split %r of %r, which it does not have. It has: %s.", split, name, ", ".join(served[name]))
 
 
 @asynccontextmanager

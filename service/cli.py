@@ -9,9 +9,10 @@ import os
 import signal
 import socket
 import sys
+import time
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console, Group
 from rich.markup import escape
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -34,11 +35,13 @@ if TYPE_CHECKING:
 
     from service.sources.catalogue import Catalogue
     from service.sources.source import Dataset, Split
+    from service.sources.source import Progress as TellProgress
 
 cli = typer.Typer(name="batchlens", help="Every augmented batch has a URL.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 _OUT = Console()
 _ERR = Console(stderr=True)
 _SHOWN_CLASSES = 8
+_QUIET_SECONDS = 1.0
 _DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/")
 _ELSEWHERE = """No flags, since others on this machine can read them: BATCHLENS_TOKEN, the bearer token that writes need. In batchlens.toml, or the file that
 BATCHLENS_CONFIG names: all settings above, named recipes in \\[recipes], and recipe, batch_size and shuffle of one split in \\[datasets.NAME.SPLIT]."""
@@ -84,6 +87,8 @@ def serve(
     max_image_bytes: Annotated[int | None, _option("max_image_bytes")] = None,
     batch_size: Annotated[int | None, _option("batch_size")] = None,
     shuffle: Annotated[bool | None, _option("shuffle")] = None,
+    cache_dir: Annotated[Path | None, _option("cache_dir")] = None,
+    index_cache: Annotated[bool | None, _option("index_cache")] = None,
     log_level: Annotated[str | None, _option("log_level")] = None,
 ) -> None:
     """Serves datasets over HTTP until it is told to stop."""
@@ -104,7 +109,8 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     from service.api.server import Server
     from service.app import create_app
 
-    app = create_app(settings)
+    with _listing_drawn() as progress:
+        app = create_app(settings, progress=progress)
     server = Server(app)
     for each in (signal.SIGTERM, signal.SIGINT):  # From now on; uvicorn listens later.
         signal.signal(each, server.handle_exit)
@@ -140,7 +146,8 @@ async def _request(settings: Settings, path: str) -> httpx.Response:
 
     from service.app import create_app
 
-    app = create_app(settings)
+    with _listing_drawn() as progress:
+        app = create_app(settings, progress=progress)
     async with app.router.lifespan_context(app):
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost", follow_redirects=True) as client:
@@ -159,7 +166,7 @@ def datasets(data: Data = None) -> None:
 @cli.command()
 def check(data: Data = None, as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False) -> None:
     """Reads every image and reports those that cannot be used; exit code 1 if there are any."""
-    catalogue = _open_catalogue(read_settings(paths=tuple(data) if data else None))
+    catalogue = _open_catalogue(read_settings(paths=tuple(data) if data else None, index_cache=False))
     total = sum(len(split) for dataset in catalogue.datasets for split in dataset.splits.values())
     with Progress(console=_ERR, transient=True) as progress:
         broken = [each for each in progress.track(_check_all(catalogue), total=total, description="reading") if each is not None]
@@ -221,8 +228,34 @@ def doctor() -> None:
 
 def _open_catalogue(settings: Settings) -> Catalogue:
     from service.sources.catalogue import Catalogue
+    from service.sources.index_cache import IndexCache
 
-    return Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes)
+    folder = settings.index_folder
+    with _listing_drawn() as progress:
+        return Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes, IndexCache(folder) if folder else None, progress)
+
+
+@contextmanager
+def _listing_drawn() -> Iterator[TellProgress]:
+    """Draws how far the listing of datasets is, on standard error if that is a terminal, where it takes longer than a second."""
+    columns = (TextColumn("listing {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("folders, {task.fields[images]:,} images"))
+    bar = Progress(*columns, TimeElapsedColumn(), console=_ERR, transient=True, auto_refresh=False)
+    task = bar.add_task("", images=0)
+    next_at = time.monotonic() + _QUIET_SECONDS if _ERR.is_terminal else float("inf")
+
+    def show(dataset: str, listed: int, known: int, images: int) -> None:
+        nonlocal next_at
+        if time.monotonic() < next_at:
+            return
+        next_at = time.monotonic() + 0.1
+        bar.start()
+        bar.update(task, description=escape(dataset), completed=listed, total=known, images=images, refresh=True)
+
+    try:
+        yield show
+    finally:
+        if _ERR.is_terminal:  # Else it would end with an empty line.
+            bar.stop()
 
 
 def _tabulate(catalogue: Catalogue) -> Group:

@@ -16,6 +16,9 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from service.errors import InvalidSettings
 
+MAX_RESOLUTION = 8192
+"""Largest `max_resolution`: of a photo beyond that, decoding is not the problem."""
+
 MEBIBYTE = 1 << 20
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -28,6 +31,20 @@ class SplitSettings(BaseModel):
     recipe: str | None = Field(default=None, description="Recipe: a name or text.")
     batch_size: int | None = Field(default=None, ge=1, description="Samples in a batch.")
     shuffle: bool | None = Field(default=None, description="Whether the order of an epoch is shuffled.")
+
+
+class DatasetSettings(BaseModel):
+    """What one dataset does by default: settings of its own, and under any other name those of the split of that name."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+    __pydantic_extra__: dict[str, SplitSettings] = Field(init=False)
+
+    max_resolution: int | None = Field(default=None, ge=1, le=MAX_RESOLUTION, description="Shorter side to which larger photos are reduced on decoding.")
+
+    @property
+    def splits(self) -> dict[str, SplitSettings]:
+        """Settings of splits, by name."""
+        return self.__pydantic_extra__
 
 
 def default_workers(root: Path = Path("/"), processors: int | None = None) -> int:
@@ -80,7 +97,13 @@ class Settings(BaseSettings):
     batch_size: int = Field(default=4, ge=1, description="Samples in a batch where a request does not say.")
     shuffle: bool = Field(default=True, description="Whether epochs are shuffled where a request does not say.")
     recipes: dict[str, str] = Field(default_factory=dict, description="Named recipes, in addition to (or instead of) the built-in 'train' and 'val'.")
-    datasets: dict[str, dict[str, SplitSettings]] = Field(default_factory=dict, description="Per dataset and split: recipe, batch_size, shuffle.")
+    datasets: dict[str, DatasetSettings] = Field(
+        default_factory=dict, description="Per dataset: max_resolution; per dataset and split: recipe, batch_size, shuffle."
+    )
+    cache_dir: Path | None = Field(
+        default=None, description="Folder that keeps the indices of large datasets; batchlens in $XDG_CACHE_HOME or in ~/.cache where none is named."
+    )
+    index_cache: bool = Field(default=True, description="Whether a kept index is used, and kept; without, every file is looked at on each start.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe messages to log.")
 
     @field_validator("paths", mode="before")
@@ -96,8 +119,8 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
         sizes = {"batch_size": self.batch_size}
-        for dataset, splits in self.datasets.items():
-            sizes |= {f"datasets.{dataset}.{name}.batch_size": split.batch_size for name, split in splits.items() if split.batch_size is not None}
+        for dataset, own in self.datasets.items():
+            sizes |= {f"datasets.{dataset}.{name}.batch_size": split.batch_size for name, split in own.splits.items() if split.batch_size is not None}
         for name, size in sizes.items():
             if size > self.max_batch_size:
                 raise ValueError(f"{_name(name)}: {size} is above {_name('max_batch_size')}, which is {self.max_batch_size}")
@@ -111,9 +134,23 @@ class Settings(BaseSettings):
         except ValueError:  # a name; one like 127.example.org says nothing about where it leads
             return self.host.lower() == "localhost"
 
+    @property
+    def index_folder(self) -> Path | None:
+        """Where indices are kept; None for nowhere."""
+        if not self.index_cache:
+            return None
+        try:
+            return self.cache_dir.expanduser() if self.cache_dir else _user_cache() / "batchlens"
+        except RuntimeError:  # a user without a home
+            return None
+
+    def for_dataset(self, dataset: str) -> DatasetSettings:
+        """Gives a dataset's own defaults; empty where none are configured."""
+        return self.datasets.get(dataset, DatasetSettings())
+
     def for_split(self, dataset: str, split: str) -> SplitSettings:
         """Gives a split's own defaults; empty where none are configured."""
-        return self.datasets.get(dataset, {}).get(split, SplitSettings())
+        return self.for_dataset(dataset).splits.get(split, SplitSettings())
 
     @classmethod
     def settings_customise_sources(
@@ -144,6 +181,12 @@ def read_settings(**flags: Any) -> Settings:  # noqa: ANN401  values are checked
         raise InvalidSettings(f"Bad settings: {_name(field[1]) if field else exc}: Input should be valid JSON") from exc
     except ValidationError as exc:
         raise InvalidSettings("Bad settings: " + "; ".join(_explain(error) for error in exc.errors(include_url=False))) from exc
+
+
+def _user_cache() -> Path:
+    """Gives the user's cache folder (XDG Base Directory Specification, which says that relative paths do not count)."""
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return named if named.is_absolute() else Path.home() / ".cache"
 
 
 def _read_file(settings_cls: type[BaseSettings]) -> TomlConfigSettingsSource:

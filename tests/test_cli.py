@@ -1,6 +1,7 @@
 """The command `batchlens`: in this process wherever that tells as much as one of its own."""
 
 import errno
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.main import get_command
 
 from service.cli import _url, _write, cli, main
@@ -147,6 +149,32 @@ class TestDatasets:
 
     def test_at_a_bad_path_that_looks_like_markup(self, tmp_path: Path, run: Run):
         assert_one_clear_line(run("datasets", "-d", tmp_path / "[x]/[/y] " / ("long" * 60)), "[x]/[/y] ")
+
+
+class TestProgress:
+    @pytest.fixture
+    def screen(self, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+        """A terminal in place of standard error, where nothing is too quick to be drawn."""
+        file = io.StringIO()
+        monkeypatch.setattr("service.cli._ERR", Console(file=file, force_terminal=True, width=200))
+        monkeypatch.setattr("service.cli._QUIET_SECONDS", -1.0)
+        return file
+
+    def test_of_a_listing_is_drawn_on_a_terminal(self, dataset_folder: Path, run: Run, screen: io.StringIO):
+        for command in (("datasets",), ("get", "/datasets"), ("check",)):
+            screen.truncate(0)
+            assert run(*command, "-d", dataset_folder).code == 0
+            assert "listing pets" in screen.getvalue()
+            assert "images" in screen.getvalue()
+
+    def test_of_a_quick_listing_is_not_drawn(self, dataset_folder: Path, run: Run, screen: io.StringIO, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("service.cli._QUIET_SECONDS", 60.0)
+        assert run("datasets", "-d", dataset_folder).code == 0
+        assert screen.getvalue() == ""
+
+    def test_is_not_drawn_where_there_is_no_terminal(self, dataset_folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr("service.cli._QUIET_SECONDS", -1.0)
+        assert run("datasets", "-d", dataset_folder).err == ""
 
 
 class TestGet:

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import InvalidSettings
-from service.settings import LOOPBACK, Settings, SplitSettings, default_workers, read_settings
+from service.settings import LOOPBACK, DatasetSettings, Settings, SplitSettings, default_workers, read_settings
 
 SECRET = "s3cret-s3cret"
 
@@ -96,7 +96,9 @@ class TestSources:
             "BATCH_SIZE": ("8", 8),
             "SHUFFLE": ("false", False),
             "RECIPES": ('{"small": "Resize(8)"}', {"small": "Resize(8)"}),
-            "DATASETS": ('{"pets": {"val": {"shuffle": false}}}', {"pets": {"val": SplitSettings(shuffle=False)}}),
+            "DATASETS": ('{"pets": {"val": {"shuffle": false}}}', {"pets": DatasetSettings(val=SplitSettings(shuffle=False))}),
+            "CACHE_DIR": ("/var/cache/x", Path("/var/cache/x")),
+            "INDEX_CACHE": ("false", False),
             "LOG_LEVEL": ("debug", "debug"),
         }
         assert {name.lower() for name in values} == set(Settings.model_fields) - {"token"}
@@ -114,6 +116,27 @@ class TestSources:
         assert settings.for_split("pets", "val") == SplitSettings(batch_size=16)
 
 
+class TestIndexFolder:
+    def test_is_in_the_users_cache(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("HOME", "/home/ada")
+        for named, folder in (("/var/ada", "/var/ada/batchlens"), ("", "/home/ada/.cache/batchlens"), ("relative", "/home/ada/.cache/batchlens")):
+            monkeypatch.setenv("XDG_CACHE_HOME", named)
+            assert read_settings().index_folder == Path(folder)
+
+    def test_is_where_it_is_said_to_be(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("HOME", "/home/ada")
+        assert read_settings(cache_dir="/scratch/x").index_folder == Path("/scratch/x")
+        assert read_settings(cache_dir="~/x").index_folder == Path("/home/ada/x")
+
+    def test_is_nowhere_where_no_index_is_kept_or_there_is_no_home(self, monkeypatch: pytest.MonkeyPatch):
+        assert read_settings(index_cache=False, cache_dir="/scratch/x").index_folder is None
+        monkeypatch.delenv("HOME")
+        monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+        monkeypatch.setattr("os.path.expanduser", lambda path: path)  # a user who is not in the password file
+        assert read_settings().index_folder is None
+        assert read_settings(cache_dir="~/x").index_folder is None
+
+
 class TestPaths:
     @pytest.mark.parametrize(("text", "paths"), [("a", ["a"]), ("a:b/c", ["a", "b/c"]), (":a::b:", ["a", "b"]), ("/x y/z", ["/x y/z"])])
     def test_of_a_variable_are_separated_by_colons(self, text: str, paths: list[str], monkeypatch: pytest.MonkeyPatch):
@@ -127,6 +150,26 @@ class TestPaths:
     def test_none_at_all(self, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("BATCHLENS_PATHS", ":")
         assert complaint() == "paths (BATCHLENS_PATHS): Tuple should have at least 1 item after validation, not 0"
+
+
+class TestDatasets:
+    def test_have_defaults_of_their_own_beside_those_of_their_splits(self, toml: Path, monkeypatch: pytest.MonkeyPatch):
+        toml.write_text("[datasets.pets]\nmax_resolution = 512\n[datasets.pets.train]\nbatch_size = 8\n[datasets.cars.train]\nbatch_size = 9\n")
+        settings = read_settings()
+        assert [settings.for_dataset(name).max_resolution for name in ("pets", "cars", "boats")] == [512, None, None]
+        assert settings.for_dataset("pets").splits == {"train": SplitSettings(batch_size=8)}
+        assert settings.for_split("pets", "train").batch_size == 8
+        monkeypatch.setenv("BATCHLENS_DATASETS__CARS__MAX_RESOLUTION", "256")
+        assert read_settings().for_dataset("cars") == DatasetSettings(max_resolution=256, train=SplitSettings(batch_size=9))
+
+    @pytest.mark.parametrize("value", ["0", "8193", "1.5", '"large"'])
+    def test_are_checked(self, value: str, toml: Path):
+        toml.write_text(f"[datasets.pets]\nmax_resolution = {value}\n")
+        assert complaint().startswith("datasets.pets.max_resolution (BATCHLENS_DATASETS__PETS__MAX_RESOLUTION): Input should be ")
+
+    def test_that_are_no_settings_are_told(self, toml: Path):
+        toml.write_text("[datasets.pets]\nmaxresolution = 3\n")
+        assert complaint().startswith("datasets.pets.maxresolution (")
 
 
 class TestSplits:
@@ -175,7 +218,8 @@ BAD = [
     ("SHUFFLE", "maybe", "valid boolean.*, not 'maybe'"),
     ("RECIPES", "{", "valid JSON"),
     ("RECIPES", '["Resize(8)"]', "valid dictionary"),
-    ("DATASETS", '{"pets": 3}', "valid dictionary"),
+    ("DATASETS", '{"pets": 3}', "valid dictionary or instance of DatasetSettings"),
+    ("INDEX_CACHE", "maybe", "valid boolean"),
     ("LOG_LEVEL", "loud", "'debug', 'info', 'warning' or 'error', not 'loud'"),
 ]
 
@@ -188,7 +232,7 @@ class TestComplaints:
             read_settings()
 
     def test_every_field_that_can_be_wrong_is_tried(self):
-        assert {name.lower() for name, *_ in BAD} == set(Settings.model_fields) - {"paths", "host", "allowed_hosts", "token"}
+        assert {name.lower() for name, *_ in BAD} == set(Settings.model_fields) - {"paths", "host", "allowed_hosts", "token", "cache_dir"}
 
     def test_of_flags_and_the_file_read_the_same(self, toml: Path):
         toml.write_text("port = 70000")

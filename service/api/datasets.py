@@ -37,6 +37,7 @@ def get_dataset_detail(services: ServicesDep, dataset: DatasetDep) -> DatasetDet
         version=dataset.version,
         classes=list(dataset.classes),
         refused=dataset.refused,
+        max_resolution=services.settings.for_dataset(dataset.name).max_resolution,
         splits={name: describe_split(services, dataset, split) for name, split in dataset.splits.items()},
     )
 
@@ -91,6 +92,7 @@ def get_epoch(
         world_size=address.world_size,
         shuffle=address.shuffle,
         drop_last=address.drop_last,
+        max_resolution=address.max_resolution,
         first=[address.at(step).text for step in range(min(steps, _SHOWN_STEPS))],
     )
 

@@ -45,6 +45,13 @@ def find_recipe(services: Services, dataset: Dataset, split: Split, text: str | 
     return resolve_recipe(text or services.settings.for_split(dataset.name, split.name).recipe or by_name, services.recipes)
 
 
+def find_max_resolution(services: Services, dataset: Dataset, query: EpochQuery | ViewsQuery) -> int | None:
+    """Gives the one asked for, else the one set for the dataset; but none for a URL that names everything else, since that leaves nothing to settings."""
+    if query.max_resolution is not None or is_pinned(services, query):
+        return query.max_resolution or None
+    return services.settings.for_dataset(dataset.name).max_resolution
+
+
 def make_address(services: Services, dataset: Dataset, split: Split, query: EpochQuery, epoch: int, step: int) -> tuple[Address, Recipe]:
     """Completes a query to an address.
 
@@ -73,6 +80,7 @@ def make_address(services: Services, dataset: Dataset, split: Split, query: Epoc
         world_size=query.world_size,
         dtype=query.dtype or cast(DType, recipe.dtype),
         on_error=query.on_error,
+        max_resolution=find_max_resolution(services, dataset, query),
     )
     _check(address, recipe, settings.max_batch_size)
     return address, recipe
@@ -108,7 +116,8 @@ def make_views_order(services: Services, dataset: Dataset, split: Split, query: 
     Raises:
         BatchlensError: as `make_address` says.
     """
-    shared = EpochQuery(seed=query.seed, recipe=query.recipe, version=query.version)
+    max_resolution = find_max_resolution(services, dataset, query) or 0
+    shared = EpochQuery(seed=query.seed, recipe=query.recipe, version=query.version, max_resolution=max_resolution)
     address, recipe = make_address(services, dataset, split, shared, query.epoch, 0)
     address = replace(address, batch_size=query.epochs, dtype="uint8" if recipe.head_dtype == "uint8" else address.dtype)
     plans = [plan_sample(index, query.seed, query.epoch + position) for position in range(query.epochs)]

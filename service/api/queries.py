@@ -6,6 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from service.encoding.picture import PictureOptions
 from service.planning.address import DType, OnError
+from service.settings import MAX_RESOLUTION
 
 _LARGEST = 2**63 - 1
 
@@ -35,6 +36,13 @@ class EpochQuery(Query):
     world_size: int = Field(1, ge=1, le=_LARGEST, description="Number of consumers that share each step.")
     dtype: DType | None = Field(None, description="Element type of the images; what the recipe yields by default. uint8 stops before the recipe's tail.")
     on_error: OnError = Field("fail", description="An unreadable image fails the batch, or comes as zeros and is told.")
+    max_resolution: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_RESOLUTION,
+        description="Shorter side to which larger photos are reduced on decoding; 0 leaves them as they are. The dataset's own by default, and none where the "
+        "URL names everything else (version, recipe as text, batch_size, shuffle).",
+    )
     version: Text = Field(None, description="Pins the dataset's version: 409 once it is no longer served.")
 
 
@@ -61,6 +69,13 @@ class ViewsQuery(Query):
     columns: int | None = Field(None, ge=1, le=64, description="Tiles in a row; all of them, up to 9, by default.")
     tile: int | None = Field(None, ge=16, le=1024, description="Longest side of a tile in pixels.")
     labels: bool = Field(True, description="Whether each tile carries its title.")
+    max_resolution: int | None = Field(
+        None,
+        ge=0,
+        le=MAX_RESOLUTION,
+        description="Shorter side to which larger photos are reduced on decoding; 0 leaves them as they are. The dataset's own by default, and none where the "
+        "URL names everything else (version, recipe as text).",
+    )
     version: Text = Field(None, description="Pins the dataset's version: 409 once it is no longer served.")
 
 

@@ -7,7 +7,7 @@ from fastapi import Query as QueryParameters
 from PIL import Image
 
 from service.api.answers import RENDERING, Asked, Stopwatch, answer_rendered, cache_headers, cached_responses, is_current, not_modified
-from service.api.dependencies import DatasetDep, ServicesDep, SplitDep
+from service.api.dependencies import DatasetDep, Services, ServicesDep, SplitDep
 from service.api.errors import problems
 from service.api.orders import is_pinned, make_views_order
 from service.api.originals import OriginalResponse
@@ -34,7 +34,7 @@ from service.errors import (
 )
 from service.planning.address import entity_tag
 from service.sources.decoding import media_type_of
-from service.sources.source import Dataset, Split
+from service.sources.source import Dataset, Split, reduce_size
 
 router = APIRouter(prefix="/datasets/{dataset}/splits/{split}/samples", tags=["samples"])
 
@@ -47,17 +47,17 @@ _PICTURE = cached_responses("The picture.", "image/png")
 
 
 @router.get("", responses=problems(UnknownDataset, UnknownSplit, UnknownClass))
-def list_samples(dataset: DatasetDep, split: SplitDep, query: Annotated[SamplesQuery, QueryParameters()]) -> SamplePage:
+def list_samples(services: ServicesDep, dataset: DatasetDep, split: SplitDep, query: Annotated[SamplesQuery, QueryParameters()]) -> SamplePage:
     """Lists a page of samples: index, class, label, file, width, height, bytes."""
-    wanted = range(len(split)) if query.class_name is None else split.indices_of(dataset.label_of(query.class_name)).tolist()
+    wanted = range(len(split)) if query.class_name is None else split.indices_of(dataset.label_of(query.class_name))
     page = wanted[query.offset : query.offset + query.limit]
-    return SamplePage(total=len(wanted), offset=query.offset, limit=query.limit, samples=[_describe(dataset, split, index) for index in page])
+    return SamplePage(total=len(wanted), offset=query.offset, limit=query.limit, samples=[_describe(services, dataset, split, int(index)) for index in page])
 
 
 @router.get("/{index}", responses=problems(UnknownDataset, UnknownSplit, UnknownSample))
-def get_sample(dataset: DatasetDep, split: SplitDep, index: Index) -> SampleDetail:
+def get_sample(services: ServicesDep, dataset: DatasetDep, split: SplitDep, index: Index) -> SampleDetail:
     """Tells one sample's class, label, file, width, height and length."""
-    return _describe(dataset, split, index)
+    return _describe(services, dataset, split, index)
 
 
 @router.get(
@@ -93,18 +93,21 @@ async def get_views(
     watch.lap("plan")
 
     def encode(batch: Batch, _: str) -> list[Piece]:
-        original, row = Image.fromarray(dataset.reader.pixels(file)), batch.rows[0]
+        original, row = Image.fromarray(dataset.reader.pixels(file, order.address.max_resolution)), batch.rows[0]
         titles = [f"original {row.width}x{row.height}", *(f"epoch {query.epoch + position}" for position in range(query.epochs))]
         return [encode_png(draw_views(original, batch.images, titles, order.recipe.normalization, options))]
 
     return await answer_rendered(request, services, Asked(order, is_pinned(services, query), watch), ("views", repr(options)), "image/png", encode)
 
 
-def _describe(dataset: Dataset, split: Split, index: int) -> SampleDetail:
+def _describe(services: Services, dataset: Dataset, split: Split, index: int) -> SampleDetail:
     file, label = split.file(index), int(split.labels[index])
     width, height, problem = None, None, None
+    reduced: tuple[int | None, int | None] = (None, None)
     try:
         width, height = dataset.reader.size(file)
+        in_batches = reduce_size((width, height), services.settings.for_dataset(dataset.name).max_resolution)
+        reduced = in_batches if in_batches != (width, height) else reduced
     except SampleError as exc:
         problem = exc.detail
     return SampleDetail(
@@ -114,6 +117,8 @@ def _describe(dataset: Dataset, split: Split, index: int) -> SampleDetail:
         file=file.label,
         width=width,
         height=height,
+        reduced_width=reduced[0],
+        reduced_height=reduced[1],
         bytes=file.size_bytes,
         problem=problem,
     )

@@ -52,6 +52,7 @@ class DatasetDetail(BaseModel):
     version: str
     classes: list[str] = Field(description="Class names in label order.")
     refused: int = Field(description="Links passed over because they lead out of the folder.")
+    max_resolution: int | None = Field(description="Shorter side to which larger photos are reduced where a request does not say; null for none.")
     splits: dict[str, SplitDetail]
 
 
@@ -123,6 +124,8 @@ class SampleDetail(BaseModel):
     file: str = Field(description="Path below the dataset's folder.")
     width: int | None = Field(description="In pixels; null where the header cannot be read.")
     height: int | None
+    reduced_width: int | None = Field(description="In pixels, as batches show it, where the dataset's max_resolution makes it smaller; else null.")
+    reduced_height: int | None
     bytes: int = Field(description="Length of the file as listed; -1 where it could not be looked at.")
     problem: str | None = Field(description="Null, or why the image cannot be used.")
 
@@ -147,6 +150,7 @@ class EpochDetail(BaseModel):
     world_size: int
     shuffle: bool
     drop_last: bool
+    max_resolution: int | None
     first: list[str] = Field(description="Addresses of the first steps (at most 8); each works as a link below the service's root, with or without a suffix.")
 
 
@@ -192,6 +196,7 @@ class Provenance(BaseModel):
     rank: int
     world_size: int
     on_error: str
+    max_resolution: int | None
     shape: list[int] | None = Field(description="[B, C, H, W]; null where the samples' shapes differ.")
     dtype: str
     samples: list[ProvenanceRow]

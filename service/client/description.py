@@ -28,6 +28,7 @@ class Choices:
     world_size: int
     dtype: DType | None
     on_error: OnError
+    max_resolution: int | None
     is_numpy: bool
 
 
@@ -72,7 +73,8 @@ def describe(session: Session, choices: Choices) -> Description:
         if choices.split not in dataset["splits"]:
             raise UnknownSplit.among(choices.split, dataset["splits"])
         asked = {name: getattr(choices, name) for name in ("seed", "recipe", "batch_size", "shuffle", "drop_last", "rank", "world_size", "dtype", "on_error")}
-        query = _write_query({**asked, "version": dataset["version"]})
+        max_resolution = dataset.get("max_resolution") if choices.max_resolution is None else choices.max_resolution
+        query = _write_query({**asked, "max_resolution": max_resolution, "version": dataset["version"]})
         epoch = session.get_json(f"{path}/splits/{quote(choices.split, safe='')}/epochs/0?{query}")
         recipe = session.get_json(f"/recipes/parse?{_write_query({'recipe': epoch['recipe']})}")
         return _compose(choices, dataset, epoch, recipe)
@@ -100,6 +102,7 @@ def _compose(choices: Choices, dataset: Mapping[str, Any], epoch: Mapping[str, A
         world_size=choices.world_size,
         dtype=wire,
         on_error=choices.on_error,
+        max_resolution=epoch.get("max_resolution"),
     )
     size = dataset["splits"][choices.split]["size"]
     steps = count_steps(size, address.batch_size, address.world_size, address.drop_last)

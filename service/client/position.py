@@ -32,6 +32,8 @@ def save_position(position: Position, address: Address) -> dict[str, Any]:
         address: of any batch of the same loader.
     """
     shared = {name: getattr(address, name) for name in _SHARED}
+    if address.max_resolution is not None:
+        shared["max_resolution"] = address.max_resolution
     samples = address.batch_size * address.world_size
     return {"format": _FORMAT, **shared, "version": address.version, "samples_in_step": samples, "epoch": position.epoch, "step": position.step}
 
@@ -51,9 +53,9 @@ def load_position(state: Mapping[str, Any], address: Address, steps: int) -> Pos
         PositionMismatch: something else differs; names each and says what is allowed.
     """
     try:
-        saved = dict(state)
+        saved = {"max_resolution": None, **state}
         position = Position(int(saved["epoch"]), int(saved["step"]))
-        expected = save_position(position, address)
+        expected = {"max_resolution": None, **save_position(position, address)}
         differing = {name: (saved[name], value) for name, value in expected.items() if saved[name] != value}
     except (KeyError, TypeError, ValueError) as exc:
         raise PositionMismatch(f"This is no state of a RemoteLoader: {type(exc).__name__}: {exc}.", differing=[]) from exc

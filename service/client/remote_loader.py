@@ -57,6 +57,7 @@ class RemoteLoader:
         as_numpy: yields NumPy's arrays; torch is not imported.
         with_indices: yields (images, labels, indices).
         on_error: "fail" raises on an unreadable image; "mask" gives zeros, and each batch ends with a bool array that is False there.
+        max_resolution: shorter side to which larger photos are reduced on decoding; 0 leaves them as they are; the dataset's own setting for None.
         prefetch: batches under way ahead of the consumer, at least 1.
         timeout_seconds: longest silence of a server before another is asked.
         patience_seconds: how long a batch may fail to come before `ServerUnavailable` is raised.
@@ -88,6 +89,7 @@ class RemoteLoader:
         as_numpy: bool = False,
         with_indices: bool = False,
         on_error: OnError = "fail",
+        max_resolution: int | None = None,
         prefetch: int = 4,
         timeout_seconds: float = TIMEOUT_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
@@ -99,7 +101,7 @@ class RemoteLoader:
         self._sessions = SessionKeeper(self._make_session)
         self._prefetch = prefetch
         own_rank, ranks = find_rank(rank, world_size)
-        choices = Choices(dataset, split, seed, recipe, batch_size, shuffle, drop_last, own_rank, ranks, dtype, on_error, as_numpy)
+        choices = Choices(dataset, split, seed, recipe, batch_size, shuffle, drop_last, own_rank, ranks, dtype, on_error, max_resolution, as_numpy)
         with self._make_session() as session:
             self._description = describe(session, choices)
         self._delivery = Delivery(self._description, is_numpy=as_numpy, device=device, is_pinned=pin_memory, has_indices=with_indices)

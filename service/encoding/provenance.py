@@ -35,6 +35,7 @@ def describe_batch(batch: Batch, etag: str, tail: str) -> dict[str, Any]:
         "rank": address.rank,
         "world_size": address.world_size,
         "on_error": address.on_error,
+        "max_resolution": address.max_resolution,
         "shape": _shape(batch),
         "dtype": address.dtype,
         "samples": [_describe_row(position, row) for position, row in enumerate(batch.rows)],

@@ -24,6 +24,7 @@ Integers = npt.NDArray[np.int64]
 
 _GUESS_BYTES = 1 << 20
 _LEAST_ROOM_BYTES = 1 << 16
+_MOST_RESOLUTIONS = 4
 
 
 class Budget:
@@ -64,6 +65,33 @@ class Room:
     size_bytes: int = 0
 
 
+class Directory:
+    """What is where: the samples of one split, all decoded at one resolution. Pages that are never written take no memory.
+
+    Args:
+        size: number of samples in the split.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._starts = np.zeros(size, dtype=np.int64)  # plus 1
+        self._shapes = np.zeros((size, 2), dtype=np.int32)
+
+    def find(self, indices: Integers) -> Integers:
+        """Gives (n, 3) for samples: offset (-1: nowhere), height, width (0: not known)."""
+        return np.concatenate([self._starts[indices, None] - 1, self._shapes[indices]], axis=1)
+
+    def learn(self, indices: Integers, shapes: Integers) -> None:
+        """Takes note of heights and widths, (n, 2)."""
+        self._shapes[indices] = shapes
+
+    def enter(self, index: int, offset: int) -> bool:
+        """Enters where a sample lies; says whether that is news."""
+        is_new = not self._starts[index]
+        if is_new:
+            self._starts[index] = offset + 1
+        return is_new
+
+
 class Arena:
     """Decoded pixels of one split, and the directory of them. Not thread-safe: its loader holds a lock.
 
@@ -84,55 +112,58 @@ class Arena:
         self.used_bytes = 0
         self._budget = budget
         self._split: Split | None = None
+        self._directories: dict[int | None, Directory] = {}
+        self._gaps = Gaps(self.memory.size_bytes)
         self._tasks = 0
-        self._is_stale = True
-        self._clear()
+        self._is_stale = False
 
     @property
     def size_bytes(self) -> int:
         """The budget, shared with other loaders."""
         return self._budget.size_bytes
 
-    def begin(self, split: Split, indices: Integers) -> tuple[Integers, Room]:
+    def begin(self, split: Split, max_resolution: int | None, indices: Integers) -> tuple[Integers, Room]:
         """Announces a task.
 
         Args:
             split: the listing that the samples are from. Another one than before empties the arena: its files may have changed.
+            max_resolution: at which they are decoded.
             indices: (n,), the samples.
 
         Returns:
             (n, 3), where each of them lies: offset (-1: nowhere), height, width; and the room for those that are missing.
         """
         if split is not self._split:
-            self._split, self._is_stale = split, True
-            self._clear()
+            self._split = split
+            self.clear()
         self._tasks += 1
-        if self._is_stale:
+        directory = self._directory(max_resolution)
+        if directory is None:
             return np.full((len(indices), 3), -1, dtype=np.int64), Room()
-        places = np.concatenate([self._starts[indices, None] - 1, self._shapes[indices]], axis=1)
+        places = directory.find(indices)
         return places, self._find_room(places[places[:, 0] < 0, 1:])
 
-    def settle(self, indices: Integers, room: Room, placed: Integers, shapes: Integers) -> None:
+    def settle(self, max_resolution: int | None, indices: Integers, room: Room, placed: Integers, shapes: Integers) -> None:
         """Ends a task whose report has come.
 
         Args:
+            max_resolution: at which its samples were decoded.
             indices: (n,), its samples.
             room: what it was lent.
             placed: (n,), where it has left each; -1 where it has not.
             shapes: (n, 2), height and width of each image; 0 where it could not be read.
         """
-        end = room.offset
-        if not self._is_stale:
-            self._shapes[indices] = shapes
+        directory, end = self._directory(max_resolution), room.offset
+        if directory is not None:
+            directory.learn(indices, shapes)
         for row in np.flatnonzero(placed >= 0).tolist():
-            index, offset, size_bytes = int(indices[row]), int(placed[row]), align(3 * int(shapes[row].prod()))
+            offset, size_bytes = int(placed[row]), align(3 * int(shapes[row].prod()))
             end = offset + size_bytes
-            if self._is_stale or self._starts[index]:  # Another task was faster.
-                self._give(offset, size_bytes)
-            else:
-                self._starts[index] = offset + 1
+            if directory is not None and directory.enter(int(indices[row]), offset):
                 self.samples += 1
                 self.used_bytes += size_bytes
+            else:  # Another task was faster.
+                self._give(offset, size_bytes)
         self._give(end, room.offset + room.size_bytes - end)
         self._end()
 
@@ -143,31 +174,33 @@ class Arena:
 
     def clear(self) -> None:
         """Forgets everything and gives the memory back, as soon as no task reads it."""
-        self._is_stale = True
-        self._clear()
-
-    def close(self) -> None:
-        """Gives the budget back; no task may be under way."""
-        self._tasks = 0
-        self.clear()
-
-    def _clear(self) -> None:
-        if self._tasks:
+        self._is_stale = self._tasks > 0
+        if self._is_stale:
             return
         if self.used_bytes:
             self.memory.give_back()
         self._budget.give(self.used_bytes)
         self.samples = self.used_bytes = 0
         self._gaps = Gaps(self.memory.size_bytes)
-        size = len(self._split) if self._split is not None else 0
-        self._starts = np.zeros(size, dtype=np.int64)  # Where each begins, plus 1; pages that are never written take no memory.
-        self._shapes = np.zeros((size, 2), dtype=np.int32)
-        self._is_stale = self._split is None
+        self._directories.clear()
+
+    def close(self) -> None:
+        """Gives the memory and the budget back; no task may be under way."""
+        self._tasks = 0
+        self.clear()
+
+    def _directory(self, max_resolution: int | None) -> Directory | None:
+        """Gives the directory for a resolution; None while old tasks keep the arena from being emptied, and where clients ask for ever new resolutions."""
+        if self._is_stale or self._split is None:
+            return None
+        if max_resolution not in self._directories and len(self._directories) < _MOST_RESOLUTIONS:
+            self._directories[max_resolution] = Directory(len(self._split))
+        return self._directories.get(max_resolution)
 
     def _end(self) -> None:
         self._tasks -= 1
         if self._is_stale:
-            self._clear()
+            self.clear()
 
     def _find_room(self, missing: Integers) -> Room:
         """Lends room for samples: as much as they need where that is known, twice the usual where not; less where there is no such gap."""

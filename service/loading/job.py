@@ -144,9 +144,9 @@ class Job:
         return any(not ticket.future.done() for ticket in self.tickets)
 
     @property
-    def size_key(self) -> tuple[str, str, str]:
+    def size_key(self) -> tuple[str, ...]:
         """What the size of a sample depends on."""
-        return self.order.address.recipe, self.order.address.dtype, self.kind
+        return self.order.address.recipe, self.order.address.dtype, self.kind, str(self.order.address.max_resolution)
 
     @property
     def known_sample_bytes(self) -> int | None:
@@ -192,10 +192,22 @@ class Job:
     def _make_task(self, task_id: int, arena: Arena, rows: slice, offset: int, size_bytes: int) -> Task:
         address, plan, split = self.order.address, self.order.plan, self.order.split
         indices = plan.indices[rows]
-        places, room = arena.begin(split, indices)
-        files = tuple(split.file(index) for index in indices[places[:, 0] < 0].tolist())
+        places, room = arena.begin(split, address.max_resolution, indices)
         return Task(
-            task_id, self.kind, address.recipe, address.dtype, address.on_error, indices, plan.keys[rows], places, files, room, rows.start, offset, size_bytes
+            id=task_id,
+            kind=self.kind,
+            recipe=address.recipe,
+            dtype=address.dtype,
+            on_error=address.on_error,
+            indices=indices,
+            keys=plan.keys[rows],
+            places=places,
+            files=tuple(split.file(index) for index in indices[places[:, 0] < 0].tolist()),
+            room=room,
+            first=rows.start,
+            offset=offset,
+            size_bytes=size_bytes,
+            max_resolution=address.max_resolution,
         )
 
     def take(self, outcome: Outcome) -> None:

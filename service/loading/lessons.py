@@ -16,7 +16,7 @@ class SampleSizes:
     """How large the samples of a recipe get whose shape is not known beforehand. A batch that turns out larger than its guess is rendered once more."""
 
     def __init__(self) -> None:
-        self._largest: OrderedDict[tuple[str, str, str], int] = OrderedDict()
+        self._largest: OrderedDict[tuple[str, ...], int] = OrderedDict()
 
     def estimate(self, job: Job, available_bytes: int) -> int:
         """Says how large a slot a job needs.

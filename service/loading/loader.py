@@ -307,7 +307,7 @@ class Loader:
         if outcome.report is None:
             self._arena.give_up(task.room)
         else:
-            self._arena.settle(task.indices, task.room, outcome.report.placed, outcome.report.sizes)
+            self._arena.settle(task.max_resolution, task.indices, task.room, outcome.report.placed, outcome.report.sizes)
 
     def _advance(self, job: Job) -> None:
         if job.error is not None:

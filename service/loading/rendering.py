@@ -127,7 +127,7 @@ class Rendering:
     def _read(self, file: File) -> Image | str:
         """Decodes a file, into the arena if there is room."""
         try:
-            pixels = self._reader.pixels(file)
+            pixels = self._reader.pixels(file, self._task.max_resolution)
         except MASKED as exc:
             if self._task.on_error == "fail":
                 raise
@@ -135,7 +135,7 @@ class Rendering:
         height, width, _ = pixels.shape
         flat = np.ascontiguousarray(pixels).reshape(-1)
         if self._room_used + align(len(flat)) > self._task.room.size_bytes:
-            return Image(torch.from_numpy(flat), 0, height, width, -1)
+            return Image(torch.from_numpy(flat if flat.flags.writeable else flat.copy()), 0, height, width, -1)
         offset = self._task.room.offset + self._room_used
         self._room_used += align(len(flat))
         self._arena.array[offset : offset + len(flat)] = flat

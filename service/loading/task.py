@@ -40,6 +40,7 @@ class Task:
         first: position of the first row in the batch.
         offset: where the results go in the slab.
         size_bytes: how much room there is for them.
+        max_resolution: shorter side to which larger photos are reduced, or None.
     """
 
     id: int
@@ -55,6 +56,7 @@ class Task:
     first: int
     offset: int
     size_bytes: int
+    max_resolution: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ class Address:
         world_size: number of consumers that share each step.
         dtype: element type of the images.
         on_error: what an unreadable image does: fail the batch, or come as zeros and a mask.
+        max_resolution: shorter side to which larger photos are reduced on decoding; None leaves them as they are, and is left out of the text.
     """
 
     dataset: str
@@ -47,6 +48,7 @@ class Address:
     world_size: int
     dtype: DType
     on_error: OnError = "fail"
+    max_resolution: int | None = None
 
     def at(self, step: int) -> "Address":
         """Gives the address of another step of the same epoch."""
@@ -60,7 +62,8 @@ class Address:
     @property
     def query(self) -> str:
         """The URL query that pins everything else, sorted by name."""
-        return urlencode(sorted((each.name, _render(getattr(self, each.name))) for each in fields(self) if each.name not in _IN_PATH), quote_via=quote)
+        values = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _IN_PATH}
+        return urlencode(sorted((name, _render(value)) for name, value in values.items() if value is not None), quote_via=quote)
 
     @property
     def text(self) -> str:

@@ -1,12 +1,14 @@
 """The datasets that are served: found once at start-up, by name."""
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from service.errors import InvalidDataset, NoDatasetFound, UnknownDataset
 from service.sources.image_folder import ImageFolder
-from service.sources.source import Dataset, Source
+from service.sources.index_cache import IndexCache
+from service.sources.source import Dataset, Progress, Source, no_progress
 
 SOURCES: Mapping[str, type[Source]] = {"image_folder": ImageFolder}
 """Every kind of source; tried in this order on each path."""
@@ -19,14 +21,20 @@ class Catalogue:
         paths: what the operator named: datasets, or folders of datasets.
         max_image_pixels: largest image decoded.
         max_image_bytes: largest file read.
+        cache: where the indices of large datasets are kept; None keeps none.
+        progress: told while datasets are listed.
 
     Raises:
         NoDatasetFound: a path is missing or holds no dataset.
         InvalidDataset: two datasets share a name, or one cannot be listed.
     """
 
-    def __init__(self, paths: Iterable[Path], max_image_pixels: int, max_image_bytes: int) -> None:
+    def __init__(
+        self, paths: Iterable[Path], max_image_pixels: int, max_image_bytes: int, cache: IndexCache | None = None, progress: Progress = no_progress
+    ) -> None:
         self._limits = (max_image_pixels, max_image_bytes)
+        self._cache = cache
+        self._refreshing = threading.Lock()
         self._sources: dict[str, Source] = {}
         self._datasets: dict[str, Dataset] = {}
         for path in paths:
@@ -36,7 +44,7 @@ class Catalogue:
                         f"Two datasets are called {source.name!r}: {self._datasets[source.name].root} and one below {path}. Rename one folder."
                     )
                 self._sources[source.name] = source
-                self._datasets[source.name] = source.scan(*self._limits)
+                self._datasets[source.name] = source.scan(*self._limits, cache, progress=progress)
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:
@@ -50,15 +58,16 @@ class Catalogue:
         return self._datasets[name]
 
     def refresh(self, name: str) -> Dataset:
-        """Lists a dataset anew. Requests under way keep the listing they began with.
+        """Lists a dataset anew, looking at every file. Requests under way keep the listing they began with.
 
         Raises:
             UnknownDataset: lists the known ones.
             InvalidDataset: it cannot be served as it is now; the listing served so far stays.
         """
         self.dataset(name)
-        self._datasets[name] = self._sources[name].scan(*self._limits)
-        return self._datasets[name]
+        with self._refreshing:  # One after the other: an older listing must not take the place of a newer one.
+            dataset = self._datasets[name] = self._sources[name].scan(*self._limits, self._cache, is_fresh=True)
+        return dataset
 
 
 def _discover(path: Path) -> list[Source]:

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, SampleUnavailable, UnreadableImage
-from service.sources.source import File, Pixels
+from service.sources.source import File, Pixels, reduce_size
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
 """What Pillow may try: the formats behind ImageFolder's extensions, and GIF, which goes by their names now and then."""
@@ -53,10 +53,14 @@ class FolderReader:
         self._max_pixels = max_pixels
         self._max_bytes = max_bytes
 
-    def pixels(self, file: File) -> Pixels:
-        """Decodes a sample to uint8 RGB of shape (H, W, 3); see `Reader`."""
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        """Decodes a sample to uint8 RGB of shape (H, W, 3), not to be written to; see `Reader` and `reduce`.
+
+        The limit on pixels is that of the header, also where the image is reduced: a JPEG is still read to its end, a progressive one held whole meanwhile, and
+        whether an image is too large must not depend on who asks for it.
+        """
         with self._open(file) as stream, _as_sample_error("cannot be decoded"), self._header(stream) as image:
-            pixels = np.array(image.convert("RGB"))
+            pixels = np.asarray(reduce(image, max_resolution))
             self._check(file, os.fstat(stream.fileno()))  # It may have been rewritten in the meantime.
             return pixels
 
@@ -71,12 +75,12 @@ class FolderReader:
             return Path(stream.name)
 
     def _open(self, file: File) -> BinaryIO:
-        root = os.path.realpath(self._folder)  # Each time: the folder may be a link that is set to another release of the data.
         try:
-            path = os.path.realpath(os.path.join(root, file.path))  # noqa: PTH118  a Path costs 10 us a sample
-            if not path.startswith(root.rstrip(os.sep) + os.sep):
-                raise UnreadableImage("leads out of the dataset's folder")
-            stream = open(path, "rb", opener=_open_at_once)  # noqa: SIM115  the caller closes it
+            root = _real_path(self._folder)  # Each time: the folder may be a link that is set to another release of the data.
+        except OSError as exc:
+            raise SampleUnavailable(f"cannot be opened: the dataset's folder is not there at the moment: {exc.strerror or exc}") from exc
+        try:
+            stream = _open_below(root, file.path)
         except OSError as exc:
             if exc.errno in _MISSING and not _has_entries(root):
                 raise SampleUnavailable("cannot be opened: the dataset's folder is gone or empty") from exc  # A disk that was unmounted: it may come back.
@@ -107,6 +111,27 @@ class FolderReader:
         return image
 
 
+def reduce(image: Image.Image, max_resolution: int | None) -> Image.Image:
+    """Decodes an opened image to RGB, reduced to the size that `reduce_size` tells.
+
+    A JPEG is decoded at the smallest of the scales 1/8, 1/4, 1/2 and 1 that is not below that size (Pillow's `draft`: libjpeg leaves out the higher frequencies
+    of each block); Pillow's antialiased bilinear filter, torchvision's choice for `Resize`, does the rest, as for all other formats. An image that is small
+    enough is left as it is.
+    """
+    size = reduce_size(image.size, max_resolution)
+    if size == image.size:
+        return _as_rgb(image)
+    drafted = image.draft(None, size)
+    box = drafted[1] if drafted is not None else None  # Where the scale does not divide the size, the last row and column reach beyond the picture.
+    return _as_rgb(image).resize(size, Image.Resampling.BILINEAR, box)
+
+
+def _as_rgb(image: Image.Image) -> Image.Image:
+    """Decodes an image; `convert` alone would copy one that is RGB already."""
+    image.load()
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
 @contextmanager
 def _as_sample_error(what: str) -> Iterator[None]:
     """Turns whatever Pillow raises on a damaged file into UnreadableImage; not what is the machine's fault."""
@@ -129,9 +154,33 @@ def _has_entries(folder: str) -> bool:
         return False
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Opens without waiting: a named pipe without a writer would hold up the reader for ever."""
-    return os.open(path, flags | os.O_NONBLOCK)
+@contextmanager
+def _held(path: str | Path) -> Iterator[tuple[str, str]]:
+    """Holds what a path leads to, without opening it: gives its real path, and one to open just that, whatever becomes of links on the way (Linux, proc(5))."""
+    descriptor = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    try:
+        held = f"/proc/self/fd/{descriptor}"
+        yield os.readlink(held), held  # noqa: PTH115  one call of the system, where realpath takes one for each part of the path
+    finally:
+        os.close(descriptor)
+
+
+def _real_path(path: Path) -> str:
+    with _held(path) as (real, _):
+        return real
+
+
+def _open_below(root: str, place: str) -> BinaryIO:
+    """Opens a file whose real path lies below a folder; the stream's name is that real path.
+
+    Raises:
+        UnreadableImage: it does not lie there.
+    """
+    with _held(os.path.join(root, place)) as (real, held):  # noqa: PTH118  a Path costs 10 us a sample
+        if not real.startswith(root.rstrip(os.sep) + os.sep):
+            raise UnreadableImage("leads out of the dataset's folder")
+        # Without waiting: a named pipe without a writer would hold up the reader for ever.
+        return open(real, "rb", opener=lambda _, flags: os.open(held, flags | os.O_NONBLOCK))
 
 
 def _reason(exc: Exception) -> str:

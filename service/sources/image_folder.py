@@ -10,20 +10,24 @@ Same extensions, same order of classes and files (sorted folder by folder, links
 
 import logging
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 from service.errors import InvalidDataset
 from service.sources.decoding import FolderReader
-from service.sources.source import Dataset, File, Split, fingerprint, printable
-
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
-"""As `torchvision.datasets.folder.IMG_EXTENSIONS`."""
+from service.sources.folder_lister import EXTENSIONS, is_image
+from service.sources.index_cache import IndexCache, Trace
+from service.sources.listers import Listers
+from service.sources.source import Dataset, Index, Progress, Split, Texts, fingerprint, no_progress, printable
+from service.sources.tree import Columns, Folder, is_passed_over, walk
 
 _USUAL_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing", "dev")
-_LEFT_BEHIND = ("lost+found", "__MACOSX")
 _LOG = logging.getLogger(__name__)
 
 
@@ -64,84 +68,65 @@ class ImageFolder:
         own = self.path.absolute().name
         return own if own not in {"", ".."} else self.path.resolve().name or "root"
 
-    def scan(self, max_image_pixels: int, max_image_bytes: int) -> Dataset:
+    def scan(
+        self, max_image_pixels: int, max_image_bytes: int, cache: IndexCache | None = None, *, is_fresh: bool = False, progress: Progress = no_progress
+    ) -> Dataset:
         """Lists every split; see `Source`. Errors name the dataset and places in it, not where on this machine it is: a refresh tells them to clients."""
-        name = printable(self.name)
-        tree = _Tree(self.path, name)
-        found = {split: {each: tree.files(f"{split}/{each}") for each in tree.folders(split)} for split in tree.folders()}
-        found = {split: files for split, files in found.items() if any(files.values())}
-        if not found:
-            links = f" {tree.refused} of its links lead out of it and are refused: serve what they point to." if tree.refused else ""
-            raise InvalidDataset(f"{name} holds no image that can be served: expected split/class/file with one of {', '.join(EXTENSIONS)}.{links}")
-        classes = tuple(sorted({each for files in found.values() for each in files}))
-        _check_names(name, [self.name, *found, *classes])
-        labels = {each: label for label, each in enumerate(classes)}
-        splits = {split: Split.of(split, [(file, labels[each]) for each in files for file in files[each]]) for split, files in found.items()}
+        root = os.path.realpath(self.path)
+        kept = None if cache is None or is_fresh else cache.load(root)
+        index = kept or self._list(root, cache, progress)
+        _check_names(printable(self.name), [self.name, *index.splits, *index.classes])
         return Dataset(
             name=self.name,
             source="image_folder",
             root=printable(str(self.path)),
-            classes=classes,
-            splits=splits,
+            classes=index.classes,
+            splits=index.splits,
             reader=FolderReader(self.path, max_image_pixels, max_image_bytes),
-            refused=tree.refused,
-            version=fingerprint(classes, splits),
+            refused=index.refused,
+            version=index.version,
         )
 
+    def _list(self, root: str, cache: IndexCache | None, progress: Progress) -> Index:
+        name, began_ns = printable(self.name), time.time_ns()
+        with Listers() as listers:
+            tree = walk(root, name, listers, progress)
+        by_split = {split: list(folders) for split, folders in groupby(tree.folders, lambda folder: folder.place.split)}
+        found = {split: folders for split, folders in by_split.items() if any(folder.count for folder in folders)}
+        if not found:
+            links = f" {tree.refused} of its links lead out of it and are refused: serve what they point to." if tree.refused else ""
+            raise InvalidDataset(f"{name} holds no image that can be served: expected split/class/file with one of {', '.join(EXTENSIONS)}.{links}")
+        classes = tuple(sorted({folder.place.class_name for folders in found.values() for folder in folders} - {""}))
+        labels = {each: label for label, each in enumerate(classes)}
+        splits = {split: _pack(split, folders, tree.columns, labels) for split, folders in found.items()}
+        index = Index(classes, splits, tree.refused, fingerprint(classes, splits))
+        if cache is not None:
+            cache.store(root, index, Trace.of(tree, began_ns))
+        return index
 
-class _Tree:
-    """A dataset's folder while it is walked. Places are paths below it with forward slashes; `refused` counts the links that lead out of it."""
 
-    def __init__(self, path: Path, name: str) -> None:
-        self._root = os.path.realpath(path)
-        self._name = name
-        self.refused = 0
+def _pack(name: str, folders: list[Folder], columns: Columns, labels: Mapping[str, int]) -> Split:
+    """Puts the columns of a split's folders, sorted, one after the other."""
+    folders = [folder for folder in folders if folder.count]
+    counts = np.array([folder.count for folder in folders], dtype=np.int64)
+    return Split(
+        name=name,
+        labels=np.repeat(np.array([labels[folder.place.class_name] for folder in folders], dtype=np.int32), counts),
+        sizes_bytes=np.frombuffer(_join(columns.sizes_bytes, [folder.rows for folder in folders]), dtype=np.int64),
+        mtimes_ns=np.frombuffer(_join(columns.mtimes_ns, [folder.rows for folder in folders]), dtype=np.int64),
+        names=Texts.of_ended(_join(columns.names, [folder.names for folder in folders])),
+        folders=Texts.of([f"{folder.place.path}/".encode("utf-8", "surrogateescape") for folder in folders]),
+        firsts=np.cumsum(counts) - counts,
+    )
 
-    def folders(self, place: str = "") -> list[str]:
-        """Names the folders at a place that may be splits or classes, sorted."""
-        trail = (os.path.realpath(self._path(place)),)
-        return sorted(each.name for each in self._entries(place) if not _is_passed_over(each.name) and _is_dir(each) and self._may_enter(each, trail))
 
-    def files(self, place: str) -> list[File]:
-        """Lists the images at and below a place in ImageFolder's order: by the folder's whole path, then by name."""
-        found: list[tuple[str, list[File]]] = []
-        waiting: list[tuple[str, tuple[str, ...]]] = [(place, (os.path.realpath(self._path(place)),))]
-        while waiting:
-            where, trail = waiting.pop()
-            images = []
-            for entry in self._entries(where):
-                if _is_dir(entry):
-                    if self._may_enter(entry, trail):
-                        waiting.append((f"{where}/{entry.name}", (*trail, os.path.realpath(entry.path))))
-                elif entry.name.lower().endswith(EXTENSIONS) and self._may_list(entry):
-                    images.append(entry)
-            found.append((where, [_look(f"{where}/{entry.name}", entry) for entry in sorted(images, key=lambda each: each.name)]))
-        return [file for _, files in sorted(found, key=lambda each: each[0]) for file in files]
-
-    def _entries(self, place: str) -> Iterator[os.DirEntry[str]]:
-        return _list(self._path(place), f"{self._name}/{place}".rstrip("/"))
-
-    def _path(self, place: str) -> str:
-        return os.path.join(self._root, place) if place else self._root  # noqa: PTH118  a million files are listed
-
-    def _may_enter(self, entry: os.DirEntry[str], trail: tuple[str, ...]) -> bool:
-        """Says whether a folder is inside the root and none of those above it; `trail` holds the real paths of the folders on the way to it."""
-        if not entry.is_symlink():
-            return True
-        real = os.path.realpath(entry.path)
-        return self._is_inside(real) and not any(_is_below(each, real) for each in trail)
-
-    def _may_list(self, entry: os.DirEntry[str]) -> bool:
-        return not entry.is_symlink() or self._is_inside(os.path.realpath(entry.path))
-
-    def _is_inside(self, real: str) -> bool:
-        is_inside = _is_below(real, self._root)
-        self.refused += not is_inside
-        return is_inside
+def _join(column: bytearray, parts: list[tuple[int, int]]) -> bytes:
+    with memoryview(column) as view:
+        return b"".join([view[first:last] for first, last in parts])
 
 
 def _folders(path: Path) -> list[Path]:
-    return sorted(path / each.name for each in _list(str(path), str(path)) if not _is_passed_over(each.name) and _is_dir(each))
+    return sorted(path / each.name for each in _list(str(path), str(path)) if not is_passed_over(each.name) and _is_dir(each))
 
 
 def _peek(path: Path) -> list[Path]:
@@ -155,7 +140,7 @@ def _peek(path: Path) -> list[Path]:
 
 def _has_image(folder: Path) -> bool:
     try:
-        return any(entry.name.lower().endswith(EXTENSIONS) and not _is_dir(entry) for entry in _list(str(folder), str(folder)))
+        return any(is_image(entry.name) and not _is_dir(entry) for entry in _list(str(folder), str(folder)))
     except InvalidDataset as exc:
         _LOG.warning("Passed over: %s", exc.detail)
         return False
@@ -169,28 +154,11 @@ def _list(path: str, shown: str) -> Iterator[os.DirEntry[str]]:
         raise InvalidDataset(f"{printable(shown)} cannot be listed: {exc.strerror or exc}.") from exc
 
 
-def _is_passed_over(name: str) -> bool:
-    return name.startswith(".") or name in _LEFT_BEHIND
-
-
 def _is_dir(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_dir()
     except OSError:  # a link to itself
         return False
-
-
-def _is_below(path: str, folder: str) -> bool:
-    """Says whether a real path is a folder or lies in it."""
-    return path == folder or path.startswith(folder.rstrip("/") + "/")
-
-
-def _look(place: str, entry: os.DirEntry[str]) -> File:
-    try:
-        status = entry.stat()
-    except OSError:
-        return File(place, -1, 0)  # It stays in the listing and says what is wrong when it is asked for.
-    return File(place, status.st_size, status.st_mtime_ns)
 
 
 def _check_names(dataset: str, names: list[str]) -> None:

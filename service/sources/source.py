@@ -1,17 +1,29 @@
 """Where samples come from: the listing of a dataset, and the two protocols that a source fulfils."""
 
-from collections.abc import Mapping, Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import pairwise
 from pathlib import Path
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from service.errors import UnknownClass, UnknownSample, UnknownSplit
 
+if TYPE_CHECKING:
+    from service.sources.index_cache import IndexCache
+
 Pixels = npt.NDArray[np.uint8]
+
+Progress = Callable[[str, int, int, int], None]
+"""Told while a dataset is listed: its name, folders listed, folders known so far, images found."""
+
+
+def no_progress(dataset: str, listed: int, known: int, images: int) -> None:
+    """Tells nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,36 +47,77 @@ class File:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Texts:
+    """Short byte strings in one buffer: 8 bytes and its own length for each.
+
+    Attributes:
+        buffer: all of them, one after the other.
+        ends: int64 array of shape (N,), where each ends.
+    """
+
+    buffer: bytes
+    ends: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, texts: Sequence[bytes]) -> Self:
+        """Packs byte strings."""
+        return cls(b"".join(texts), np.cumsum([len(each) for each in texts], dtype=np.int64))
+
+    @classmethod
+    def of_ended(cls, texts: bytes) -> Self:
+        """Packs byte strings that each end with a NUL and hold no other."""
+        content = np.frombuffer(texts, dtype=np.uint8)
+        ends = np.flatnonzero(content == 0)
+        return cls(content[content != 0].tobytes(), ends - np.arange(len(ends)))
+
+    def __len__(self) -> int:
+        return len(self.ends)
+
+    def __getitem__(self, index: int) -> bytes:
+        """Gives one of them; `index` is in [0, N)."""
+        return self.buffer[self.ends.item(index - 1) if index else 0 : self.ends.item(index)]
+
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """Tells the length of each."""
+        return np.diff(self.ends, prepend=0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Split:
-    """The sorted listing of one split, in columns: about 60 bytes and the path for a sample.
+    """The sorted listing of one split, in columns: 28 bytes and its name for a sample, 16 bytes and its path for a folder. Samples of a folder lie together.
 
     Attributes:
         name: the split's name.
         labels: int32 array of shape (N,), the class number of each sample.
         sizes_bytes: int64 array of shape (N,).
         mtimes_ns: int64 array of shape (N,).
-        paths: all paths, one after the other, as UTF-8 with surrogates for undecodable bytes.
-        ends: int64 array of shape (N,), where each path ends in `paths`.
+        names: of the N files, without their folders; undecodable bytes as they are.
+        folders: of the F folders, each with its slash at the end, or empty.
+        firsts: int64 array of shape (F,), the first sample of each folder, ascending; the first one is 0.
     """
 
     name: str
     labels: npt.NDArray[np.int32]
     sizes_bytes: npt.NDArray[np.int64]
     mtimes_ns: npt.NDArray[np.int64]
-    paths: bytes
-    ends: npt.NDArray[np.int64]
+    names: Texts
+    folders: Texts
+    firsts: npt.NDArray[np.int64]
 
     @classmethod
     def of(cls, name: str, files: Sequence[tuple[File, int]]) -> Self:
         """Packs files and their labels, in the given order."""
-        encoded = [file.path.encode("utf-8", "surrogateescape") for file, _ in files]
+        parts = [file.path.encode("utf-8", "surrogateescape").rpartition(b"/") for file, _ in files]
+        folders = [folder + slash for folder, slash, _ in parts]
+        firsts = [index for index, folder in enumerate(folders) if not index or folder != folders[index - 1]]
         return cls(
             name=name,
             labels=np.array([label for _, label in files], dtype=np.int32),
             sizes_bytes=np.array([file.size_bytes for file, _ in files], dtype=np.int64),
             mtimes_ns=np.array([file.mtime_ns for file, _ in files], dtype=np.int64),
-            paths=b"".join(encoded),
-            ends=np.cumsum([len(each) for each in encoded], dtype=np.int64),
+            names=Texts.of([each for _, _, each in parts]),
+            folders=Texts.of([folders[index] for index in firsts]),
+            firsts=np.array(firsts, dtype=np.int64),
         )
 
     def __len__(self) -> int:
@@ -78,20 +131,35 @@ class Split:
         """
         if not 0 <= index < len(self):
             raise UnknownSample(f"There is no sample {index} in split {self.name!r}: it has {len(self)}, counted from 0.", size=len(self))
-        start = int(self.ends[index - 1]) if index else 0
-        path = self.paths[start : int(self.ends[index])].decode("utf-8", "surrogateescape")
-        return File(path, int(self.sizes_bytes[index]), int(self.mtimes_ns[index]))
+        path = self.folders[bisect_right(self.firsts.data, index) - 1] + self.names[index]  # As a view: NumPy's own search takes longer for one value.
+        return File(path.decode("utf-8", "surrogateescape"), self.sizes_bytes.item(index), self.mtimes_ns.item(index))
 
     def indices_of(self, label: int) -> npt.NDArray[np.int64]:
         """Lists the samples of one class, ascending."""
         return np.flatnonzero(self.labels == label)
 
+    def paths(self) -> Iterator[bytes]:
+        """Gives all paths, one after the other, a folder's at a time."""
+        for number, (first, last) in enumerate(pairwise([*self.firsts.tolist(), len(self)])):
+            ends = self.names.ends[max(0, first - 1) : last].tolist()
+            names = [self.names.buffer[start:end] for start, end in pairwise(ends if first else [0, *ends])]
+            yield self.folders[number].join([b"", *names])
+
+    def path_ends(self) -> npt.NDArray[np.int64]:
+        """Tells where each path ends in all of them together."""
+        files_in_folder = np.diff(self.firsts, append=len(self))
+        return np.cumsum(self.names.lengths() + np.repeat(self.folders.lengths(), files_in_folder), dtype=np.int64)
+
 
 class Reader(Protocol):
     """Reads the samples of a dataset. Picklable (it travels to worker processes) and safe to call from several threads."""
 
-    def pixels(self, file: File) -> Pixels:
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         """Decodes a sample to uint8 RGB of shape (H, W, 3).
+
+        Args:
+            file: the sample.
+            max_resolution: shorter side to which a larger image is reduced, 1 or more; `reduce_size` says what becomes of the other.
 
         Raises:
             SampleError: it cannot be read, is too large, or has changed since the listing.
@@ -105,6 +173,23 @@ class Reader(Protocol):
     def original(self, file: File) -> Path:
         """Gives the path of the unchanged original; raises as `pixels` does."""
         ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Index:
+    """What a listing found.
+
+    Attributes:
+        classes: class names in label order.
+        splits: by name, in order.
+        refused: links passed over because they lead out of the root.
+        version: fingerprint of classes and splits.
+    """
+
+    classes: tuple[str, ...]
+    splits: Mapping[str, Split]
+    refused: int
+    version: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,13 +247,31 @@ class Source(Protocol):
         """The dataset's name."""
         ...
 
-    def scan(self, max_image_pixels: int, max_image_bytes: int) -> Dataset:
+    def scan(
+        self, max_image_pixels: int, max_image_bytes: int, cache: "IndexCache | None" = None, *, is_fresh: bool = False, progress: Progress = no_progress
+    ) -> Dataset:
         """Lists the dataset as it is now.
+
+        Args:
+            max_image_pixels: largest image decoded.
+            max_image_bytes: largest file read.
+            cache: where the index may be kept.
+            is_fresh: looks at every file, whatever the cache says; the new index is kept.
+            progress: told while files are looked at.
 
         Raises:
             InvalidDataset: it cannot be served as it is.
         """
         ...
+
+
+def reduce_size(size: tuple[int, int], max_resolution: int | None) -> tuple[int, int]:
+    """Tells the (width, height) that an image is reduced to: a shorter side above `max_resolution` becomes that, the other keeps the ratio, rounded down."""
+    shorter = min(size)
+    if max_resolution is None or shorter <= max_resolution:
+        return size
+    width, height = size
+    return width * max_resolution // shorter, height * max_resolution // shorter
 
 
 def printable(path: str) -> str:
@@ -185,7 +288,8 @@ def fingerprint(classes: Sequence[str], splits: Mapping[str, Split]) -> str:
     digest = blake2b(digest_size=8)
     digest.update(repr((tuple(classes), [(name, len(split)) for name, split in splits.items()])).encode())
     for split in splits.values():
-        for column in (split.labels, split.sizes_bytes, split.mtimes_ns, split.ends):
-            digest.update(np.ascontiguousarray(column).tobytes())
-        digest.update(split.paths)
+        for column in (split.labels, split.sizes_bytes, split.mtimes_ns, split.path_ends()):
+            digest.update(np.ascontiguousarray(column).data)
+        for paths in split.paths():
+            digest.update(paths)
     return digest.hexdigest()

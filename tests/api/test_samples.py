@@ -37,6 +37,8 @@ def test_a_sample_tells_what_its_file_is(client: Client, dataset_folder: Path) -
         "file": "train/dog/dog-1.png",
         "width": 40 + 5 * 5,
         "height": 64 - 3 * 5,
+        "reduced_width": None,
+        "reduced_height": None,
         "bytes": (dataset_folder / "train/dog/dog-1.png").stat().st_size,
         "problem": None,
     }

@@ -92,6 +92,39 @@ def test_the_servers_defaults_are_settled_at_the_start(open_loader: OpenLoader, 
     assert all("batch_size=3&" in path and "recipe=CenterCrop%289%29&" in path for _, path in network.asked if ".safetensors" in path)
 
 
+def test_large_photos_are_reduced_as_asked_or_as_the_dataset_says(open_loader: OpenLoader, open_service: OpenService) -> None:
+    open_service(datasets={"pets": {"max_resolution": 28}})
+    told = {asked: open_loader(max_resolution=asked, shuffle=False, recipe="CenterCrop(24)") for asked in (None, 0, 20, 28)}
+    addresses = {asked: loader.explain(0, 0).address for asked, loader in told.items()}
+    assert [f"max_resolution={most}" in addresses[asked] for asked, most in ((None, 28), (20, 20), (28, 28))] == [True] * 3
+    assert "max_resolution" not in addresses[0]
+    batches = {asked: list(loader) for asked, loader in told.items()}
+    assert_same(batches[None], batches[28])
+    assert not batches[0][0][0].equal(batches[28][0][0])
+    assert not batches[20][0][0].equal(batches[28][0][0])
+
+
+def test_what_the_dataset_says_is_settled_at_the_start(open_loader: OpenLoader, open_service: OpenService, network: Network) -> None:
+    open_service()
+    whole = open_loader(shuffle=False)
+    open_service(datasets={"pets": {"max_resolution": 28}})  # in the place of the first
+    reduced = open_loader(shuffle=False)
+    open_service()
+    assert_same(list(whole), list(open_loader(shuffle=False)))
+    assert_same(list(reduced), list(open_loader(shuffle=False, max_resolution=28)))
+
+
+def test_a_position_on_photos_of_another_size_is_refused(open_loader: OpenLoader) -> None:
+    plain, reduced = open_loader(), open_loader(max_resolution=28)
+    assert "max_resolution" not in plain.state_dict(), "as it always was"
+    for saved, loader in ((plain, reduced), (reduced, plain)):
+        with pytest.raises(PositionMismatch, match=r"max_resolution: .* then, .* now") as caught:
+            loader.load_state_dict(saved.state_dict())
+        assert caught.value.facts["differing"] == ["max_resolution"]
+    reduced.load_state_dict(reduced.state_dict())
+    plain.load_state_dict(plain.state_dict())
+
+
 @pytest.mark.parametrize("stop", [1, 4, 5, 6, 9, 10])
 def test_a_run_that_stopped_goes_on_as_if_it_had_not(open_loader: OpenLoader, stop: int) -> None:
     whole = open_loader()

@@ -13,7 +13,8 @@ import pytest
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, UnknownSample
 from service.sources.catalogue import SOURCES, Catalogue
-from service.sources.source import Dataset, File, Source
+from service.sources.index_cache import IndexCache
+from service.sources.source import Dataset, File, Source, reduce_size
 
 Picture = tuple[str, str, str, tuple[int, int]]
 
@@ -119,11 +120,29 @@ def test_a_second_scan_is_the_same(source: Source, dataset: Dataset):
     assert files(again) == files(dataset)
 
 
+def test_a_kept_index_is_the_same_listing(source: Source, dataset: Dataset, tmp_path: Path):
+    for _ in range(2):
+        kept = source.scan(PIXELS, BYTES, IndexCache(tmp_path / "cache", worthwhile_files=0, settled_seconds=0))
+        assert (kept.classes, kept.version, files(kept)) == (dataset.classes, dataset.version, files(dataset))
+        assert [split.labels.tolist() for split in kept.splits.values()] == [split.labels.tolist() for split in dataset.splits.values()]
+
+
 def test_pixels_have_the_size_that_the_header_tells(dataset: Dataset):
     for file, (*_, size) in zip(files(dataset), PICTURES, strict=True):
         pixels = dataset.reader.pixels(file)
         assert dataset.reader.size(file) == size
         assert (pixels.dtype, pixels.shape) == (np.uint8, (size[1], size[0], 3))
+
+
+@pytest.mark.parametrize("most", [1, 16, 25, 10_000])
+def test_pixels_are_reduced_to_the_size_that_is_told(most: int, dataset: Dataset):
+    for file in files(dataset):
+        whole, pixels = dataset.reader.pixels(file), dataset.reader.pixels(file, most)
+        assert (pixels.dtype, pixels.shape[1::-1]) == (np.uint8, reduce_size(dataset.reader.size(file), most))
+        assert min(pixels.shape[:2]) == min(most, *whole.shape[:2])
+        if min(whole.shape[:2]) <= most:
+            assert np.array_equal(pixels, whole)
+        assert np.array_equal(dataset.reader.pixels(file, most), pixels)
 
 
 def test_pixels_are_the_callers_own(dataset: Dataset):
@@ -146,6 +165,13 @@ def test_a_reader_travels_to_other_processes(dataset: Dataset):
         assert np.array_equal(reader.pixels(file), dataset.reader.pixels(file))
     with pytest.raises(SampleChanged):
         reader.pixels(replace(files(dataset)[0], size_bytes=1))
+
+
+def test_a_reader_takes_no_listing_with_it(dataset: Dataset):
+    travelling = pickle.dumps(dataset.reader)
+    assert len(travelling) < 2000
+    for name in ("1.png", "owl", "val"):
+        assert name.encode() not in travelling
 
 
 def test_a_reader_serves_several_threads(dataset: Dataset):

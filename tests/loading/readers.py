@@ -10,17 +10,17 @@ from pathlib import Path
 import numpy as np
 
 from service.errors import UnreadableImage
-from service.sources.source import File, Pixels
+from service.sources.source import File, Pixels, reduce_size
 
 
 @dataclass(frozen=True)
 class PatternReader:
     """Makes an image out of each file's path: no disk, every image different, sizes vary."""
 
-    def pixels(self, file: File) -> Pixels:
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         seed = zlib.crc32(file.path.encode())
         noise = np.random.default_rng(seed)
-        height, width = noise.integers(40, 90, 2)
+        width, height = reduce_size(tuple(noise.integers(40, 90, 2).tolist()[::-1]), max_resolution)
         return noise.integers(0, 256, (height, width, 3), dtype=np.uint8)
 
     def size(self, file: File) -> tuple[int, int]:
@@ -37,10 +37,10 @@ class UnreadableReader(PatternReader):
 
     bad: str
 
-    def pixels(self, file: File) -> Pixels:
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         if file.path == self.bad:
             raise UnreadableImage("cannot be decoded: on purpose")
-        return super().pixels(file)
+        return super().pixels(file, max_resolution)
 
 
 @dataclass(frozen=True)
@@ -49,10 +49,10 @@ class DeadlyReader(PatternReader):
 
     bad: str
 
-    def pixels(self, file: File) -> Pixels:
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         if file.path == self.bad:
             os.kill(os.getpid(), signal.SIGKILL)
-        return super().pixels(file)
+        return super().pixels(file, max_resolution)
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,11 @@ class GatedReader(PatternReader):
 
     gate: Path
 
-    def pixels(self, file: File) -> Pixels:
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         self.gate.with_name("started").touch()
         while not self.gate.exists():
             time.sleep(0.005)
-        return super().pixels(file)
+        return super().pixels(file, max_resolution)
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class FaultyReader(PatternReader):
 
     bad: str
 
-    def pixels(self, file: File) -> Pixels:
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         if file.path == self.bad:
             raise ZeroDivisionError("a bug, on purpose")
-        return super().pixels(file)
+        return super().pixels(file, max_resolution)

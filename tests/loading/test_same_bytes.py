@@ -26,7 +26,8 @@ RECIPES = [
 
 def orders() -> list:
     wanted = [order(step, epoch=epoch, recipe=recipe) for recipe in RECIPES for epoch in (0, 1) for step in (0, 3, 7)]
-    return [*wanted, order(0, dtype="uint8"), order(0, dtype="float16"), order(2, batch_size=3, rank=1, world_size=2), order(1, shuffle=False)]
+    reduced = [order(step, max_resolution=45) for step in (0, 3)]
+    return [*wanted, *reduced, order(0, dtype="uint8"), order(0, dtype="float16"), order(2, batch_size=3, rank=1, world_size=2), order(1, shuffle=False)]
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +38,7 @@ def expected() -> list[list[torch.Tensor]]:
 
 def plain_render(wanted, row: int) -> torch.Tensor:
     index, key = int(wanted.plan.indices[row]), int(wanted.plan.keys[row])
-    pixels = PatternReader().pixels(DATASET.splits["train"].file(index))
+    pixels = PatternReader().pixels(DATASET.splits["train"].file(index), wanted.address.max_resolution)
     recipe = wanted.recipe.head if wanted.address.dtype == "uint8" else wanted.recipe.text
     torch.manual_seed(key)
     image = torch.from_numpy(pixels).permute(2, 0, 1)

@@ -22,6 +22,7 @@ OTHER = {
     "world_size": 2,
     "dtype": "uint8",
     "on_error": "mask",
+    "max_resolution": 256,
 }
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)

@@ -1,12 +1,16 @@
 """What is found at the paths an operator names, and what is said where nothing is."""
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from service.errors import InvalidDataset, NoDatasetFound, UnknownDataset
 from service.sources.catalogue import Catalogue
+from service.sources.image_folder import ImageFolder
+from service.sources.index_cache import IndexCache
 from tests.sources.conftest import AsNobody, Plant
 
 
@@ -135,6 +139,52 @@ class TestRefresh:
         with pytest.raises(InvalidDataset, match=r"^pets cannot be listed: No such file or directory"):  # a client reads this: no path of this machine
             catalogue.refresh("pets")
         assert catalogue.dataset("pets") is before
+
+    def test_a_folder_that_comes_back_is_served_again(self, plant: Plant):
+        root = plant("pets/train/cat/1.jpg")
+        catalogue = Catalogue([root], 10**8, 10**9)
+        before = catalogue.dataset("pets")
+        (root / "pets").rename(root / "away")
+        with pytest.raises(InvalidDataset, match="cannot be listed"):
+            catalogue.refresh("pets")
+        (root / "away").rename(root / "pets")
+        assert catalogue.refresh("pets").version == before.version
+        plant("pets/train/cat/2.jpg")
+        assert catalogue.refresh("pets").version != before.version
+
+    def test_the_last_of_several_at_once_sees_what_is_there(self, plant: Plant, monkeypatch: pytest.MonkeyPatch):
+        root = plant("pets/train/cat/1.jpg")
+        catalogue = Catalogue([root], 10**8, 10**9)
+        scan, is_slow, began = ImageFolder.scan, threading.Event(), threading.Event()
+
+        def scan_slowly(*arguments: object, **options: object) -> object:
+            dataset = scan(*arguments, **options)
+            if not began.is_set():  # The first one is still on its way back when the second begins.
+                began.set()
+                is_slow.wait(0.3)
+            return dataset
+
+        monkeypatch.setattr(ImageFolder, "scan", scan_slowly)
+        with ThreadPoolExecutor(2) as pool:
+            first = pool.submit(catalogue.refresh, "pets")
+            began.wait(10)
+            plant("pets/train/cat/2.jpg")
+            second = pool.submit(catalogue.refresh, "pets")
+            assert (len(first.result().splits["train"]), len(second.result().splits["train"])) == (1, 2)
+        assert catalogue.dataset("pets") is second.result()
+
+    def test_looks_at_every_file_and_keeps_the_new_index(self, plant: Plant, tmp_path: Path):
+        root = plant("served/pets/train/cat/1.jpg") / "served"
+        cache = IndexCache(tmp_path / "cache", worthwhile_files=0, settled_seconds=0)
+        looks: list[tuple[str, int, int, int]] = []
+        before = Catalogue([root], 10**8, 10**9, cache, lambda *look: looks.append(look)).dataset("pets")
+        assert looks == [("pets", 1, 2, 0), ("pets", 2, 3, 0), ("pets", 3, 3, 1)]
+        (root / "pets/train/cat/1.jpg").write_bytes(b"rewritten in place")
+        catalogue = Catalogue([root], 10**8, 10**9, cache, lambda *look: looks.append(look))
+        assert (catalogue.dataset("pets").version, len(looks)) == (before.version, 3)
+        after = catalogue.refresh("pets")
+        assert after.version != before.version
+        assert Catalogue([root], 10**8, 10**9, cache).dataset("pets").version == after.version
 
     def test_of_an_unknown_name(self, plant: Plant):
         with pytest.raises(UnknownDataset, match=r"There is no dataset 'cats'\. Known: pets\."):

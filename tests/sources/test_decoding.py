@@ -7,6 +7,7 @@ import struct
 import threading
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -337,6 +338,49 @@ def test_files_that_are_missing(path: str, reason: str, make_image: Callable[...
             ask(File(path, 1, 1))
         with pytest.raises(UnreadableImage, match=f"cannot be opened: {reason}"):
             ask(File(path, -1, 0))  # as the listing saw it
+
+
+def test_a_dataset_that_is_away_is_a_matter_of_time(make_image: Callable[..., Path], tmp_path: Path):
+    make_image(tmp_path / "pets/1.png")
+    reader, file = reader_of(tmp_path / "pets"), file_of(tmp_path / "pets", "1.png")
+    (tmp_path / "pets").rename(tmp_path / "away")
+    for ask in (reader.pixels, reader.size, reader.original):
+        with pytest.raises(SampleUnavailable, match="the dataset's folder is not there at the moment") as caught:
+            ask(file)
+        assert str(tmp_path) not in caught.value.detail
+    (tmp_path / "away").rename(tmp_path / "pets")
+    assert reader.size(file) == (48, 32)
+
+
+def test_a_file_whose_place_is_taken_while_it_is_opened_is_the_one_that_was_checked(make_image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    root = tmp_path / "pets"
+    make_image(root / "1.png", seed=1)
+    make_image(tmp_path / "secret.png", seed=2)
+    reader, file, readlink = reader_of(root), file_of(root, "1.png"), os.readlink
+    expected = reader.pixels(file)
+
+    def swap(path: str) -> str:
+        found = readlink(path)
+        if found == str(root / "1.png"):
+            (root / "1.png").rename(root / "2.png")
+            (root / "1.png").symlink_to("../secret.png")
+        return found
+
+    monkeypatch.setattr(os, "readlink", swap)
+    assert np.array_equal(reader.pixels(file), expected)
+    with pytest.raises(UnreadableImage, match="leads out"):
+        reader.pixels(file)
+
+
+def test_no_descriptor_is_left_open(make_image: Callable[..., Path], tmp_path: Path):
+    make_image(tmp_path / "1.png")
+    (tmp_path / "2.png").symlink_to("/etc/hostname")
+    reader, before = reader_of(tmp_path), sum(1 for _ in Path("/proc/self/fd").iterdir())
+    for name in ("1.png", "2.png", "gone.png"):
+        for ask in (reader.pixels, reader.size, reader.original):
+            with suppress(SampleError):
+                ask(File(name, 1, 1) if name != "1.png" else file_of(tmp_path, name))
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
 
 
 def test_paths_that_can_be_none(tmp_path: Path):

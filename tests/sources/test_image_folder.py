@@ -182,6 +182,26 @@ def test_a_folder_above_whose_name_is_not_utf8(plant: Plant, scan: Scan):
     assert listing(dataset, "train") == [("train/a/1.jpg", 0)]
 
 
+def test_the_version_is_what_it_always_was(plant: Plant, scan: Scan):
+    """Saved links carry versions: the same files must keep theirs. These numbers are the contract, not a calculation to be repeated."""
+    places = [b"train/ant/1.jpg", b"train/ant/a b/2.PNG", b"train/ant/a/3.jpeg", b"train/bee/\xff.webp", "val/bee/ü.bmp".encode(), b"val/wasp/4.tif"]
+    root = plant(*places)
+    for number, place in enumerate(places):
+        (root / os.fsdecode(place)).write_bytes(bytes(number))
+        os.utime(root / os.fsdecode(place), ns=(0, 1700000000123456789 + number))
+    (root / "val/ant").mkdir()
+    (root / "train/bee/5.jpg").symlink_to("nowhere.jpg")
+    dataset = scan(root)
+    assert [place for place, _ in listing(dataset, "train")] == [
+        "train/ant/1.jpg",
+        "train/ant/a/3.jpeg",
+        "train/ant/a b/2.PNG",
+        "train/bee/5.jpg",
+        os.fsdecode(b"train/bee/\xff.webp"),
+    ]
+    assert dataset.version == "ffc2d9171c8f8d37"
+
+
 class TestLinks:
     def test_inside_the_root_are_followed(self, plant: Plant, scan: Scan):
         root = plant("train/a/1.jpg", "train/b/2.jpg", "pool/x/3.jpg")

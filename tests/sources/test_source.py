@@ -37,8 +37,9 @@ def test_indices_outside_a_split(index: int):
 
 def test_columns_are_small():
     split = Split.of("train", [(File(f"train/cat/{number:07}.jpg", number, number), number % 3) for number in range(1000)])
-    columns = (split.labels, split.sizes_bytes, split.mtimes_ns, split.ends)
-    assert sum(column.nbytes for column in columns) + len(split.paths) == 1000 * (4 + 8 + 8 + 8 + len("train/cat/0000000.jpg"))
+    columns = (split.labels, split.sizes_bytes, split.mtimes_ns, split.names.ends, split.folders.ends, split.firsts)
+    texts = len(split.names.buffer) + len(split.folders.buffer)
+    assert sum(column.nbytes for column in columns) + texts == 1000 * (4 + 8 + 8 + 8 + len("0000000.jpg")) + 8 + 8 + len("train/cat/")
 
 
 def test_names_that_are_not_there(dataset_folder: Path, scan: Scan):
@@ -143,6 +144,8 @@ def test_labels_are_safe_to_print():
     assert File("a/ü.jpg", 1, 1).label == "a/ü.jpg"
 
 
-def test_dtypes_are_fixed():
-    split = Split.of("train", [(File("a.jpg", 1, 1), 0)])
-    assert (split.labels.dtype, split.sizes_bytes.dtype, split.mtimes_ns.dtype, split.ends.dtype) == (np.int32, np.int64, np.int64, np.int64)
+def test_dtypes_are_fixed(dataset_folder: Path, scan: Scan):
+    for split in (Split.of("train", [(File("a.jpg", 1, 1), 0)]), Split.of("train", []), *scan(dataset_folder).splits.values()):
+        assert split.labels.dtype == np.int32
+        for column in (split.sizes_bytes, split.mtimes_ns, split.names.ends, split.folders.ends, split.firsts):
+            assert column.dtype == np.int64
