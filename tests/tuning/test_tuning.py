@@ -64,7 +64,7 @@ class TestTuning:
 
     def test_reports_for_programs_and_for_people(self, make_settings: MakeSettings, dataset_folder: Path):
         (dataset_folder / "train/cat/cat-0.jpg").write_bytes(b"no image")
-        tuning = Tuning(make_settings(), Wishes(workers="0", batch_sizes="4", consumer_images_per_second=500.0, seconds_per_setting=0.3))
+        tuning = Tuning(make_settings(), Wishes(workers="0", batch_sizes="4", consumer_images_per_second=500.0, seconds_per_setting=6.0))
         tuning.run(lambda *_: None)
         found = json.loads(json.dumps(tuning.report.to_json()))
         assert (found["dataset"], found["split"], found["samples"]) == ("pets", "train", 9)
