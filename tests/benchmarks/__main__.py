@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,23 +17,23 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from tests.benchmarks import comparison, latency, memory, plans, plot, recovery, report, throughput
 from tests.benchmarks.effort import FULL, QUICK, Effort, Tell
 from tests.benchmarks.ground import ROOT, Ground, common_ground
+from tests.benchmarks.heartbeat import Heartbeat
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.results import Results
 
 _ERR = Console(stderr=True)
 _PEERS = ROOT / ".venv-peers" / "bin" / "python"
 
-Measure = tuple[Callable[[Effort], int], Callable[[Ground, Effort, Tell, str], Any]]
-
-MEASURES: dict[str, Measure] = {
+Measure = Callable[[Ground, Effort, Tell, Heartbeat], Any]
+MEASURES: dict[str, tuple[Callable[[Effort], int], Measure]] = {
     "comparison": (comparison.count_steps, comparison.compare),
-    "throughput": (throughput.count_steps, lambda ground, effort, tell, _: throughput.measure(ground, effort, tell)),
-    "latency": (latency.count_steps, lambda ground, effort, tell, _: latency.measure(ground, effort, tell)),
-    "recovery": (recovery.count_steps, lambda ground, effort, tell, _: recovery.measure(ground, effort, tell)),
-    "plans": (plans.count_steps, lambda _ground, effort, tell, _: plans.measure(effort, tell)),
-    "memory": (memory.count_steps, lambda ground, effort, tell, _: memory.measure(ground, effort, tell)),
+    "throughput": (throughput.count_steps, throughput.measure),
+    "latency": (latency.count_steps, latency.measure),
+    "recovery": (recovery.count_steps, recovery.measure),
+    "plans": (plans.count_steps, plans.measure),
+    "memory": (memory.count_steps, memory.measure),
 }
-"""What can be measured, in the order it is done."""
+"""What can be measured, in the order it is done: how many steps it tells about, and what does it."""
 
 
 def main(
@@ -69,10 +70,12 @@ def _choose(only: list[str] | None) -> list[str]:
 
 def _measure(chosen: list[str], effort: Effort, python: str) -> Results:
     columns = (TextColumn("{task.fields[name]}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    heart = Heartbeat()
+    measures = MEASURES | {"comparison": (comparison.count_steps, partial(comparison.compare, peer_python=python))}
     with common_ground() as ground, Progress(*columns, console=_ERR) as progress:
         results = Results(Machine.here(), ground.description, effort)
         for name in chosen:
-            count, measure = MEASURES[name]
+            count, measure = measures[name]
             task = progress.add_task("", name=name, total=count(effort))
             begun = False
 
@@ -81,7 +84,7 @@ def _measure(chosen: list[str], effort: Effort, python: str) -> Results:
                 progress.update(task, description=step, advance=int(begun))
                 begun = True
 
-            setattr(results, name, measure(ground, effort, tell, python))
+            setattr(results, name, measure(ground, effort, tell, heart))
             progress.update(task, description="", completed=count(effort))
     return results
 

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeAlias
 
 from tests.benchmarks.contender import Contender, Missing, running
 from tests.benchmarks.effort import Effort, Tell
 from tests.benchmarks.ground import BATCH_SIZE, RECIPE, SIDE, Ground
+from tests.benchmarks.heartbeat import Heartbeat
 from tests.benchmarks.server import served
 from tests.benchmarks.spread import Spread
 
@@ -124,12 +126,12 @@ def count_steps(effort: Effort) -> int:
     return trials + effort.runs * (len(_peers(effort)) + len(_KINDS) * len(_workers(effort)))
 
 
-def compare(ground: Ground, effort: Effort, tell: Tell, peer_python: str = sys.executable) -> Comparison:
+def compare(ground: Ground, effort: Effort, tell: Tell, heart: Heartbeat, peer_python: str = sys.executable) -> Comparison:
     """Measures them all."""
     entries, missing = _ours(ground, effort), {}
     for peer in _peers(effort):
         try:
-            settings = _find_best(peer, ground, effort, tell, peer_python)
+            settings = _find_best(peer, ground, effort, tell, heart, peer_python)
         except Missing as exc:
             missing[peer.name] = str(exc)
             continue
@@ -138,7 +140,9 @@ def compare(ground: Ground, effort: Effort, tell: Tell, peer_python: str = sys.e
         for entry in [each for each in entries if each.name not in missing]:
             tell(f"run {number + 1} of {effort.runs}: {entry.name}, {entry.settings}")
             try:
-                _take_turn(entry, effort)
+                first, steady, entry.versions = heart.undisturbed(partial(_take_turn, entry.enter, effort))
+                entry.first.append(first)
+                entry.steady.append(steady)
             except Missing as exc:
                 missing[entry.name] = str(exc)
     entries = [each for each in entries if each.name not in missing]
@@ -146,12 +150,12 @@ def compare(ground: Ground, effort: Effort, tell: Tell, peer_python: str = sys.e
     return Comparison(tuple(_sum_up(entry, base) for entry in entries), missing)
 
 
-def _take_turn(entry: _Entry, effort: Effort) -> None:
-    with entry.enter() as contender:
-        entry.first.append(contender.run(0).rate)
+def _take_turn(enter: Enter, effort: Effort) -> tuple[float, float, dict[str, str]]:
+    """Gives the rates of the first epoch and of later ones, and versions."""
+    with enter() as contender:
+        first = contender.run(0).rate
         contender.run(effort.warm_seconds)
-        entry.steady.append(contender.run(effort.seconds).rate)
-        entry.versions = contender.versions
+        return first, contender.run(effort.seconds).rate, contender.versions
 
 
 def _sum_up(entry: _Entry, base: list[float]) -> Row:
@@ -181,7 +185,7 @@ def _enter_peer(peer: Peer, settings: Settings, ground: Ground, peer_python: str
     return lambda: running(f"peers.{peer.module}", *arguments, python=peer_python if peer.is_foreign else sys.executable)
 
 
-def _find_best(peer: Peer, ground: Ground, effort: Effort, tell: Tell, peer_python: str) -> Settings:
+def _find_best(peer: Peer, ground: Ground, effort: Effort, tell: Tell, heart: Heartbeat, peer_python: str) -> Settings:
     """Tries settings and takes the fastest; what has no choice is not tried.
 
     Raises:
@@ -190,10 +194,14 @@ def _find_best(peer: Peer, ground: Ground, effort: Effort, tell: Tell, peer_pyth
     choices, rates = _choices(peer, effort), []
     for settings in choices if len(choices) > 1 else ():
         tell(f"best settings of {peer.name}: {_show(settings)}")
-        with _enter_peer(peer, settings, ground, peer_python)() as contender:
-            contender.run(_TRIAL_SECONDS)
-            rates.append(contender.run(_TRIAL_SECONDS).rate)
+        rates.append(heart.undisturbed(partial(_try, _enter_peer(peer, settings, ground, peer_python))))
     return choices[rates.index(max(rates))] if rates else choices[0]
+
+
+def _try(enter: Enter) -> float:
+    with enter() as contender:
+        contender.run(_TRIAL_SECONDS)
+        return contender.run(_TRIAL_SECONDS).rate
 
 
 def _choices(peer: Peer, effort: Effort) -> tuple[Settings, ...]:

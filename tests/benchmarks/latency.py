@@ -3,9 +3,11 @@
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from tests.benchmarks.effort import Effort, Tell
 from tests.benchmarks.ground import BATCH_SIZE, Ground
+from tests.benchmarks.heartbeat import Heartbeat
 from tests.benchmarks.server import Connection, Server, served
 from tests.benchmarks.spread import percentile
 
@@ -33,23 +35,26 @@ class Row:
 
 def count_steps(effort: Effort) -> int:
     """Says how often `measure` tells about a step."""
-    return 2 * effort.runs
+    return effort.runs
 
 
-def measure(ground: Ground, effort: Effort, tell: Tell) -> tuple[Row, ...]:
+def measure(ground: Ground, effort: Effort, tell: Tell, heart: Heartbeat) -> tuple[Row, ...]:
     """Measures with a fresh server for each run."""
     taken: dict[str, list[float]] = {}
     for number in range(effort.runs):
-        tell("start and cold batches")
-        with served(ground.folder, _WORKERS) as server:
-            taken.setdefault("start to ready", []).append(server.ready_seconds)
-            connection = Connection(server.port)
-            cold = [connection.get(server.batch(0, step)).seconds for step in range(ground.size // BATCH_SIZE)]
-            taken.setdefault("random batch of 64, cold", []).extend(cold)
-            tell("warm requests")
-            for name, call in _calls(server, connection, ground, random.Random(number)).items():
-                taken.setdefault(name, []).extend(call() for _ in range(_QUICK_REQUESTS if effort.is_quick else _REQUESTS))
+        tell(f"requests to server {number + 1} of {effort.runs}")
+        for name, seconds in heart.undisturbed(partial(_measure_server, ground, effort, number)).items():
+            taken.setdefault(name, []).extend(seconds)
     return tuple(Row(name, percentile(each, 0.5), percentile(each, 0.95), len(each)) for name, each in taken.items())
+
+
+def _measure_server(ground: Ground, effort: Effort, seed: int) -> dict[str, list[float]]:
+    """Gives the seconds that each request took of a fresh server, by kind."""
+    with served(ground.folder, _WORKERS) as server:
+        connection, requests = Connection(server.port), _QUICK_REQUESTS if effort.is_quick else _REQUESTS
+        cold = [connection.get(server.batch(0, step)).seconds for step in range(ground.size // BATCH_SIZE)]
+        taken = {"start to ready": [server.ready_seconds], "random batch of 64, cold": cold}
+        return taken | {name: [call() for _ in range(requests)] for name, call in _calls(server, connection, ground, random.Random(seed)).items()}
 
 
 def _calls(server: Server, connection: Connection, ground: Ground, chance: random.Random) -> dict[str, Callable[[], float]]:

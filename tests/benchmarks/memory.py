@@ -4,11 +4,13 @@ import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from service.tuning.family import Family
 from tests.benchmarks.effort import Effort, Tell
 from tests.benchmarks.ground import BATCH_SIZE, ROOT, Ground
+from tests.benchmarks.heartbeat import Heartbeat
 from tests.benchmarks.server import Connection, served
 
 _CLASSES = 100
@@ -73,7 +75,7 @@ def count_steps(effort: Effort) -> int:
     return len(_workers(effort)) + len(_sizes(effort))
 
 
-def measure(ground: Ground, effort: Effort, tell: Tell) -> Memory:
+def measure(ground: Ground, effort: Effort, tell: Tell, heart: Heartbeat) -> Memory:
     """Measures both."""
     services = []
     for workers in _workers(effort):
@@ -82,7 +84,7 @@ def measure(ground: Ground, effort: Effort, tell: Tell) -> Memory:
     listings = []
     for size in _sizes(effort):
         tell(f"listing of {size:,} files")
-        listings.append(_measure_listing(size))
+        listings.append(heart.undisturbed(partial(_measure_listing, size)))
     return Memory(tuple(services), tuple(listings))
 
 

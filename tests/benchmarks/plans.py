@@ -3,11 +3,13 @@
 import time
 import tracemalloc
 from dataclasses import dataclass
+from functools import partial
 
 from service.planning.address import Address
 from service.planning.plan import make_plan
 from tests.benchmarks.effort import Effort, Tell
-from tests.benchmarks.ground import BATCH_SIZE
+from tests.benchmarks.ground import BATCH_SIZE, Ground
+from tests.benchmarks.heartbeat import Heartbeat
 from tests.benchmarks.spread import Spread
 
 _EXPONENTS = range(3, 9)
@@ -34,9 +36,9 @@ def count_steps(_: Effort) -> int:
     return len(_EXPONENTS)
 
 
-def measure(effort: Effort, tell: Tell) -> tuple[Row, ...]:
+def measure(_: Ground, effort: Effort, tell: Tell, heart: Heartbeat) -> tuple[Row, ...]:
     """Measures all sizes."""
-    return tuple(_measure_size(10**exponent, effort, tell) for exponent in _EXPONENTS)
+    return tuple(heart.undisturbed(partial(_measure_size, 10**exponent, effort, tell)) for exponent in _EXPONENTS)
 
 
 def _measure_size(size: int, effort: Effort, tell: Tell) -> Row:

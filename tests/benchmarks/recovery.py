@@ -5,10 +5,14 @@ import signal
 import statistics
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 
 from tests.benchmarks.effort import Effort, Tell
 from tests.benchmarks.ground import Ground
+from tests.benchmarks.heartbeat import Heartbeat
 from tests.benchmarks.server import Connection, Server, served
 from tests.benchmarks.spread import Spread
 
@@ -38,15 +42,15 @@ def count_steps(effort: Effort) -> int:
     return _kills(effort)
 
 
-def measure(ground: Ground, effort: Effort, tell: Tell) -> Recovery:
+def measure(ground: Ground, effort: Effort, tell: Tell, heart: Heartbeat) -> Recovery:
     """Kills one worker after the other."""
-    whole, batches, failed = [], [], 0
+    whole, batches, failed, epochs = [], [], 0, count(100)
     with served(ground.folder, _WORKERS) as server:
         connection = Connection(server.port)
         usual = [connection.get(server.batch(epoch, 0, seed=1)).seconds for epoch in range(10)]
         for number in range(_kills(effort)):
             tell(f"kill {number + 1}")
-            seconds, batch = _kill(server, connection, number)
+            seconds, batch = heart.undisturbed(partial(_kill, server, connection, epochs))
             whole.append(seconds)
             if batch is None:
                 failed += 1
@@ -59,14 +63,14 @@ def _kills(effort: Effort) -> int:
     return 2 if effort.is_quick else 3 * effort.runs
 
 
-def _kill(server: Server, connection: Connection, number: int) -> tuple[float, float | None]:
+def _kill(server: Server, connection: Connection, epochs: Iterator[int]) -> tuple[float, float | None]:
     """Asks for a batch, kills a worker 5 ms later, and watches."""
-    watched, answers = Connection(server.port), []
+    watched, answers, epoch = Connection(server.port), [], next(epochs)
     state = f"/loaders/{server.dataset}/train"
-    victim = watched.json(state)["pids"][number % _WORKERS]
+    victim = watched.json(state)["pids"][epoch % _WORKERS]
 
     def ask() -> None:
-        answers.append(connection.get(server.batch(100 + number, 0, seed=2)).seconds)
+        answers.append(connection.get(server.batch(epoch, 0, seed=2)).seconds)
 
     thread = threading.Thread(target=ask)
     thread.start()

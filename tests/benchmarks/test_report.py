@@ -1,5 +1,10 @@
 """The parts of the benchmarks that only compute."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -12,6 +17,7 @@ from tests.benchmarks.comparison import OWN, Comparison
 from tests.benchmarks.comparison import Row as ComparisonRow
 from tests.benchmarks.contender import Run, total_rate
 from tests.benchmarks.effort import FULL
+from tests.benchmarks.ground import ROOT
 from tests.benchmarks.machine import Machine
 from tests.benchmarks.plans import Row as PlanRow
 from tests.benchmarks.results import Results
@@ -129,3 +135,26 @@ class TestPercentile:
         found = percentile(values, share)
         assert sum(each <= found for each in values) >= share * len(values) - 1e-9
         assert sum(each < found for each in values) < share * len(values)
+
+
+class TestHeartbeat:
+    def test_measures_again_what_was_stopped(self):
+        """A process that stops itself cannot start itself again, so another does."""
+        lines = (
+            "import os, signal, time",
+            "from tests.benchmarks.heartbeat import Heartbeat",
+            "heart, attempts = Heartbeat(), []",
+            "def measure():",
+            "    attempts.append(0)",
+            "    if len(attempts) == 1:",
+            "        print('stop me', flush=True); time.sleep(0.1); os.kill(os.getpid(), signal.SIGSTOP); time.sleep(0.2)",
+            "    return len(attempts)",
+            "print(heart.undisturbed(measure), flush=True)",
+        )
+        with subprocess.Popen([sys.executable, "-c", "\n".join(lines)], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "stop me\n"
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+            time.sleep(1.0)
+            process.send_signal(signal.SIGCONT)
+            assert process.stdout.readline() == "2\n"

@@ -1,11 +1,15 @@
 """Served throughput over HTTP, by number of clients, batch size and number of workers."""
 
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
+from itertools import count
 
 from tests.benchmarks.contender import Contender, running, total_rate
 from tests.benchmarks.effort import Effort, Tell
 from tests.benchmarks.ground import BATCH_SIZE, RECIPE, Ground
+from tests.benchmarks.heartbeat import Heartbeat
 from tests.benchmarks.server import Server, served
 from tests.benchmarks.spread import Spread
 
@@ -60,25 +64,31 @@ def count_steps(effort: Effort) -> int:
     return effort.runs * len(cases(effort))
 
 
-def measure(ground: Ground, effort: Effort, tell: Tell) -> tuple[Row, ...]:
+def measure(ground: Ground, effort: Effort, tell: Tell, heart: Heartbeat) -> tuple[Row, ...]:
     """Measures all cases in turn, as many times as there are runs; the steady ones of one number of workers with one server."""
     rates: dict[Case, list[float]] = {case: [] for case in cases(effort)}
+    seeds = count(0, 100)
     for _ in range(effort.runs):
         for workers in sorted({case.workers for case in rates}):
             mine = [case for case in rates if case.workers == workers]
             with served(ground.folder, workers) as server:
-                for number, case in enumerate(case for case in mine if not case.is_cold):
+                for case in (case for case in mine if not case.is_cold):
                     tell(_describe(case))
-                    rates[case].append(_measure_steady(server, case, effort, first_seed=100 * number))
+                    rates[case].append(heart.undisturbed(partial(_measure_steady, server, case, effort, seeds)))
             for case in (case for case in mine if case.is_cold):
                 tell(_describe(case))
-                with served(ground.folder, workers) as server:
-                    rates[case].append(_run(server, case, 0, 0.0)[0])
+                rates[case].append(heart.undisturbed(partial(_measure_cold, ground, case)))
     return tuple(Row(case, Spread.of(each)) for case, each in rates.items())
 
 
-def _measure_steady(server: Server, case: Case, effort: Effort, first_seed: int) -> float:
-    return _run(server, case, first_seed, effort.warm_seconds / 2, effort.seconds)[-1]
+def _measure_steady(server: Server, case: Case, effort: Effort, seeds: Iterator[int]) -> float:
+    """Each attempt reads streams that nobody has read before."""
+    return _run(server, case, next(seeds), effort.warm_seconds / 2, effort.seconds)[-1]
+
+
+def _measure_cold(ground: Ground, case: Case) -> float:
+    with served(ground.folder, case.workers) as server:
+        return _run(server, case, 0, 0.0)[0]
 
 
 def _run(server: Server, case: Case, first_seed: int, *seconds: float) -> list[float]:
