@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ _COLOURS = ("a", "b", "c", "d")
 _STYLE = """
 text { font: 13px system-ui, sans-serif; fill: #1f2328 } .title { font-weight: 600; font-size: 14px } .small { font-size: 11px; fill: #59636e }
 .a { fill: #0969da; stroke: #0969da } .b { fill: #bc4c00; stroke: #bc4c00 } .c { fill: #1a7f37; stroke: #1a7f37 } .d { fill: #8250df; stroke: #8250df }
-.other { fill: #8c959f } .line { fill: none; stroke-width: 2 } .bar { stroke: none } .axis { stroke: #d1d9e0 } .range { stroke: #1f2328 }
+.other { fill: #8c959f } polyline.line { fill: none; stroke-width: 2 } rect.bar { stroke: none } .axis { stroke: #d1d9e0 } .range { stroke: #1f2328 }
 .first { opacity: .45 }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc } .small { fill: #9198a1 } .other { fill: #656c76 } .axis { stroke: #3d444d } .range { stroke: #f0f6fc }
@@ -63,7 +63,7 @@ def _bars(rows: Sequence[Row]) -> str:
         y, kind = 36 + _BAR * number, "a" if is_own else "other"
         label = f"{row.name.replace(OWN, 'Batchlens')}, {row.settings}" if is_own else row.name
         drawn += [
-            _text(_NAMES - 10, y + 15, label, end=True),
+            _text(_NAMES - 10, y + 15, label, anchor="end"),
             _bar(y + 2, 14, row.steady, scale, kind),
             _bar(y + 17, 7, row.first, scale, f"{kind} first"),
             _text(_NAMES + row.steady.high * scale + 8, y + 14, f"{row.steady.median:,.0f}"),
@@ -93,10 +93,8 @@ def _by_size(results: Results) -> str:
     return _panel("Time to plan a batch in us, by samples in the split", {"": points}, lambda x: f"10^{x:.0f}", lambda y: f"{y:.0f}") if points else ""
 
 
-def _panel(title: str, lines: Series, name_x: object, name_y: object) -> str:
+def _panel(title: str, lines: Series, name_x: Callable[[float], str], name_y: Callable[[float], str]) -> str:
     """Draws lines over a common axis that begins at 0; points are at equal distances."""
-    assert callable(name_x)
-    assert callable(name_y)
     ticks = sorted({x for points in lines.values() for x, _ in points})
     largest = max(y for points in lines.values() for _, y in points)
     left, right, top, bottom = 60, _WIDTH // 2 - 30, 36, _PANEL
@@ -107,8 +105,8 @@ def _panel(title: str, lines: Series, name_x: object, name_y: object) -> str:
     drawn = [_text(0, 20, title, "title")]
     for share in (0, 0.5, 1):
         y = bottom - (bottom - top) * share
-        drawn += [_line(left, y, right, y, "axis"), _text(left - 8, y + 4, name_y(largest * share), "small", end=True)]
-    drawn += [_text(place(x, 0)[0] - 6, bottom + 18, name_x(x), "small") for x in ticks]
+        drawn += [_line(left, y, right, y, "axis"), _text(left - 8, y + 4, name_y(largest * share), "small", anchor="end")]
+    drawn += [_text(place(x, 0)[0], bottom + 18, name_x(x), "small", anchor="middle") for x in ticks]
     for number, (name, points) in enumerate(lines.items()):
         colour, spots = _COLOURS[number % len(_COLOURS)], [place(*point) for point in sorted(points)]
         drawn.append(f'<polyline class="{colour} line" points="{" ".join(f"{x:.1f},{y:.1f}" for x, y in spots)}"/>')
@@ -119,8 +117,8 @@ def _panel(title: str, lines: Series, name_x: object, name_y: object) -> str:
     return "\n".join(drawn)
 
 
-def _text(x: float, y: float, text: str, kind: str = "", end: bool = False) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}"{" text-anchor=" + chr(34) + "end" + chr(34) if end else ""}>{escape(text)}</text>'
+def _text(x: float, y: float, text: str, kind: str = "", anchor: str = "start") -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}" text-anchor="{anchor}">{escape(text)}</text>'
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, kind: str) -> str:
