@@ -22,6 +22,7 @@ from tests.benchmarks.machine import Machine
 from tests.benchmarks.results import Results
 
 _ERR = Console(stderr=True)
+_README = ROOT / "README.md"
 _PEERS = ROOT / ".venv-peers" / "bin" / "python"
 
 Measure = Callable[[Ground, Effort, Tell, Heartbeat], Any]
@@ -49,8 +50,10 @@ def main(
     effort = QUICK if quick else FULL
     effort = Effort(runs or effort.runs, effort.seconds, effort.warm_seconds, effort.is_quick)
     python = str(peer_python or (_PEERS if _PEERS.exists() else sys.executable))
-    results = _measure(chosen, effort, python)
     is_whole = readme and not quick and set(chosen) == set(MEASURES)
+    if is_whole:
+        _check_place()
+    results = _measure(chosen, effort, python)
     drawing = plot.draw(results) if is_whole else ""
     text = report.write(results, has_plot=bool(drawing))
     if as_json:
@@ -89,15 +92,20 @@ def _measure(chosen: list[str], effort: Effort, python: str) -> Results:
     return results
 
 
+def _check_place() -> None:
+    """Ends before anything is measured if there would be no place for the report."""
+    try:
+        report.insert(_README.read_text(encoding="utf-8"), "")
+    except report.NoMarkers as exc:
+        raise typer.BadParameter(f"README.md has no place for the report: {exc}.", param_hint="--readme") from exc
+
+
 def _publish(text: str, drawing: str) -> None:
     (ROOT / report.PLOT).write_text(drawing, encoding="utf-8")
-    try:
-        report.insert_into(ROOT / "README.md", text)
-    except report.NoMarkers as exc:
-        _ERR.print(f"README.md was left as it is: {exc}.", style="yellow")
-        raise typer.Exit(1) from exc
+    report.insert_into(_README, text)
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("COLUMNS", "160") if not sys.stderr.isatty() else None
+    if not sys.stderr.isatty():
+        os.environ.setdefault("COLUMNS", "160")
     typer.run(main)

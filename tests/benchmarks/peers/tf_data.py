@@ -27,7 +27,8 @@ def make_pipeline(tf: Any, folder: str, batch_size: int, side: int, settings: di
     antialias, whole = settings["antialias"] == "1", tf.constant([[[0.0, 0.0, 1.0, 1.0]]])
 
     def draw(shape: Any) -> Any:
-        return tf.image.sample_distorted_bounding_box(shape, whole, area_range=(0.08, 1.0), aspect_ratio_range=(3 / 4, 4 / 3), max_attempts=10)[:2]
+        bounds = {"min_object_covered": 0.0, "area_range": (0.08, 1.0), "aspect_ratio_range": (3 / 4, 4 / 3), "max_attempts": 10}
+        return tf.image.sample_distorted_bounding_box(shape, whole, **bounds)[:2]
 
     def finish(image: Any, label: Any) -> tuple[Any, Any]:
         resized = tf.image.resize(image, (side, side), antialias=antialias)
