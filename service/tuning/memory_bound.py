@@ -40,14 +40,15 @@ class MemoryBound:
         """Says in one sentence what forbids so much memory.
 
         Args:
-            taken_bytes: by this process and its descendants, now or as predicted.
-            free_bytes: on the machine at the same time; None leaves this out.
+            taken_bytes: by this process and its descendants, now or in the long run.
+            free_bytes: on the machine; None where it is about the long run.
 
         Returns:
             None where nothing does.
         """
         if taken_bytes > self.allowed_bytes:
-            return f"It takes {taken_bytes / 2**20:,.0f} MiB of memory; {self.allowed_bytes / 2**20:,.0f} MiB are allowed."
+            when = "It takes" if free_bytes is not None else "With its shared memory full it takes"
+            return f"{when} {taken_bytes / 2**20:,.0f} MiB of memory; {self.allowed_bytes / 2**20:,.0f} MiB are allowed."
         if free_bytes is not None and free_bytes < self.reserve_bytes:
             return f"Only {free_bytes / 2**20:,.0f} MiB of memory are left; {self.reserve_bytes / 2**20:,.0f} MiB must stay free."
         return None
@@ -70,5 +71,10 @@ class Footprint:
     sample_bytes: int
 
     def predict(self, setting: Setting, in_flight: int) -> int:
-        """Says how much memory a setting will take in the long run, with that many batches at the consumer."""
+        """Says how much memory a setting will take in the long run.
+
+        Args:
+            setting: whose batch size is no larger than the split.
+            in_flight: batches at the consumer.
+        """
         return self.idle_bytes + setting.workers * self.worker_bytes + self.shared_bytes + in_flight * setting.batch_size * self.sample_bytes

@@ -60,7 +60,7 @@ def _nearly_best(measurements: Sequence[Measurement]) -> list[Measurement]:
 
 def _explain(chosen: Measurement) -> str:
     if chosen.wait_share < WAIT_ALLOWED:
-        return "The consumer hardly waits, and fewer workers would not do or take longer."
+        return "The consumer hardly waits; of the numbers of workers tried at this batch size, this is the smallest that does it."
     return (
         "The consumer waits whatever is set: this machine loads no faster. Among the settings that give it nearly the most images, this has the fewest workers."
     )

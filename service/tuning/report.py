@@ -80,7 +80,7 @@ class Report:
         return f"a consumer of {self.pace.images_per_second:g} images/s"
 
     def _notes(self, chosen: Recommendation | None) -> list[Text]:
-        notes = [Text(f"{_name(each)} left out: {each.reason}", "yellow") for each in self.results if isinstance(each, LeftOut)]
+        notes = [Text(f"{each.setting} left out: {each.reason}", "yellow") for each in self.results if isinstance(each, LeftOut)]
         found = measured(self.results)
         fewest, broken = min((each.samples for each in found), default=0), max((each.unreadable for each in found), default=0)
         if found and fewest < len(self.subject.split):
@@ -96,7 +96,7 @@ class Report:
         return notes
 
 
-_COLUMNS = ("workers", "batch size", "first epoch, images/s", "later, images/s", "consumer gets, images/s", "consumer waits", "memory, MiB")
+_COLUMNS = ("workers", "batch size", "first epoch, images/s", "later, images/s", "consumer gets, images/s", "consumer waits", "full memory, MiB")
 
 
 def _cells(result: Result) -> tuple[str, ...]:
@@ -104,14 +104,10 @@ def _cells(result: Result) -> tuple[str, ...]:
         return ("left out", "", "", "", "")
     rates = (f"{each:,.0f}" for each in (result.first_rate, result.steady_rate, result.consumer_rate))
     wait = f"{100 * result.wait_share:.1f} %" if result.wait_share >= WAIT_ALLOWED / 10 else "0 %"
-    return (*rates, wait, f"{result.memory_bytes / 2**20:,.0f}")
+    return (*rates, wait, f"{result.full_bytes / 2**20:,.0f}")
 
 
 def _figures(result: Result) -> dict[str, Any]:
     figures = asdict(result)
     del figures["setting"]
     return {"left_out": None, **figures} if not isinstance(result, LeftOut) else {"left_out": result.reason}
-
-
-def _name(result: Result) -> str:
-    return f"{result.setting.workers} workers, batch size {result.setting.batch_size}:"

@@ -17,6 +17,9 @@ class Setting:
     workers: int
     batch_size: int
 
+    def __str__(self) -> str:
+        return f"{self.workers} {'worker' if self.workers == 1 else 'workers'}, batch size {self.batch_size}"
+
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
@@ -28,7 +31,8 @@ class Measurement:
         steady_rate: of the same in later epochs.
         consumer_rate: of a consumer of the given speed, in later epochs.
         wait_share: part of its time that this consumer waits for the loader, 0..1.
-        memory_bytes: most that this process and its workers held.
+        memory_bytes: most that this process and its workers were seen to hold.
+        full_bytes: what they hold in the long run, when the loader's shared memory is full.
         samples: different images that were read; the first epoch ends early where it takes too long.
         unreadable: those among them that could not be read.
     """
@@ -39,13 +43,14 @@ class Measurement:
     consumer_rate: float
     wait_share: float
     memory_bytes: int
+    full_bytes: int
     samples: int
     unreadable: int
 
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A setting that was not measured to its end.
+    """A setting that is no choice.
 
     Attributes:
         setting: which.

@@ -107,7 +107,15 @@ class Trial:
             footprint = self._footprint(registry, setting, logs, most_bytes, idle_bytes)
         finally:
             registry.close()
-        return _sum_up(setting, logs, most_bytes), footprint
+        return _sum_up(setting, logs, most_bytes, max(most_bytes, footprint.predict(self.effective(setting), IN_FLIGHT))), footprint
+
+    def effective(self, setting: Setting) -> Setting:
+        """Gives the setting with batches as large as the split has samples for."""
+        return replace(setting, batch_size=min(setting.batch_size, len(self.subject.split)))
+
+    def least_bytes(self) -> int:
+        """Says what any setting takes in the long run, at the least: what is taken already, and the slab."""
+        return self.watch.taken_bytes() + self.settings.slab_bytes
 
     async def _consume(self, registry: Registry, batch_size: int, tell: Tell) -> Logs:
         """Takes the first epoch, or what there is time for, then more epochs over the same samples; then again as the consumer of the given speed."""
@@ -127,7 +135,7 @@ class Trial:
         report = registry.report(self.subject.dataset.name, self.subject.split.name)
         slab, arena = report["slab"], report.get("arena") or {"used_bytes": 0, "size_bytes": 0}
         decoded = arena["used_bytes"] * len(self.subject.split) // max(1, len(logs.first.indices))
-        held = IN_FLIGHT * setting.batch_size * logs.first.sample_bytes
+        held = IN_FLIGHT * self.effective(setting).batch_size * logs.first.sample_bytes
         private = most_bytes - idle_bytes - slab["used_bytes"] - arena["used_bytes"] - held
         return Footprint(
             idle_bytes=idle_bytes,
@@ -137,7 +145,7 @@ class Trial:
         )
 
 
-def _sum_up(setting: Setting, logs: Logs, most_bytes: int) -> Measurement:
+def _sum_up(setting: Setting, logs: Logs, most_bytes: int, full_bytes: int) -> Measurement:
     steady, settled = logs.later.steps[IN_FLIGHT:], logs.computing.steps[IN_FLIGHT:]  # Those before found the pipeline empty.
     return Measurement(
         setting=setting,
@@ -146,6 +154,7 @@ def _sum_up(setting: Setting, logs: Logs, most_bytes: int) -> Measurement:
         consumer_rate=images_per_second(settled),
         wait_share=share_waiting(settled),
         memory_bytes=most_bytes,
+        full_bytes=full_bytes,
         samples=len(logs.first.indices),
         unreadable=len(logs.first.unreadable),
     )

@@ -13,7 +13,6 @@ from service.tuning.watch import MemoryExceeded
 if TYPE_CHECKING:
     from service.tuning.memory_bound import Footprint
     from service.tuning.trial import Tell, Trial
-    from service.tuning.watch import MemoryWatch
 
 
 def list_settings(workers: Sequence[int], batch_sizes: Sequence[int]) -> list[Setting]:
@@ -40,7 +39,7 @@ def tune(trial: Trial, settings: Sequence[Setting], tell: Tell) -> Generator[Res
     footprint: Footprint | None = None
     exceeded: list[Setting] = []
     for setting in settings:
-        objection = foresee(setting, exceeded, footprint, trial.watch)
+        objection = foresee(setting, exceeded, footprint, trial)
         if objection is not None:
             yield LeftOut(setting, objection)
             continue
@@ -53,26 +52,27 @@ def tune(trial: Trial, settings: Sequence[Setting], tell: Tell) -> Generator[Res
             yield LeftOut(setting, str(exc))
         else:
             footprint = found if setting.workers else footprint
-            yield measurement
+            objection = trial.watch.bound.objection(measurement.full_bytes)
+            yield measurement if objection is None else LeftOut(setting, objection)
 
 
-def foresee(setting: Setting, exceeded: Sequence[Setting], footprint: Footprint | None, watch: MemoryWatch) -> str | None:
+def foresee(setting: Setting, exceeded: Sequence[Setting], footprint: Footprint | None, trial: Trial) -> str | None:
     """Says in one sentence why a setting must not even be tried.
 
     Args:
         setting: to be tried.
         exceeded: settings that took too much.
         footprint: of the last setting with workers; what none has told yet, a trial will, under watch.
-        watch: what is allowed, and what is taken.
+        trial: knows what is allowed, and what is taken.
 
     Returns:
         None where nothing is known against it.
     """
     for each in exceeded:
         if each.workers <= setting.workers and each.batch_size <= setting.batch_size:
-            return f"It takes no less than {each.workers} workers at batch size {each.batch_size}, which was too much."
-    predicted = watch.taken_bytes() if footprint is None else footprint.predict(setting, IN_FLIGHT)
-    return watch.bound.objection(predicted)
+            return f"It takes no less than {each}, which was too much."
+    predicted = trial.least_bytes() if footprint is None else footprint.predict(trial.effective(setting), IN_FLIGHT)
+    return trial.watch.bound.objection(predicted)
 
 
 def measured(results: Sequence[Result]) -> list[Measurement]:

@@ -100,7 +100,7 @@ class Tuning:
 
         def tell(part: str) -> None:
             setting = self._settings[len(self._results)]
-            show(f"{setting.workers} workers, batch size {setting.batch_size}: {part}", done + PARTS.index(part), total)
+            show(f"{setting}: {part}", done + PARTS.index(part), total)
 
         show("reading files", 0, total)
         self._trial.subject.read_files(self._trial.seconds)

@@ -24,7 +24,8 @@ class TestMemoryBound:
     def test_objects_to_what_exceeds_it_and_says_how_much(self):
         bound = MemoryBound(2 * GIB, GIB)
         assert bound.objection(2 * GIB) is None
-        assert bound.objection(3 * GIB) == "It takes 3,072 MiB of memory; 2,048 MiB are allowed."
+        assert bound.objection(3 * GIB) == "With its shared memory full it takes 3,072 MiB of memory; 2,048 MiB are allowed."
+        assert bound.objection(3 * GIB, free_bytes=9 * GIB) == "It takes 3,072 MiB of memory; 2,048 MiB are allowed."
 
     def test_objects_when_the_machine_runs_short_whoever_took_it(self):
         bound = MemoryBound(2 * GIB, GIB)

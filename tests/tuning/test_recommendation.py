@@ -7,7 +7,7 @@ from service.tuning.setting import Measurement, Setting
 
 
 def measurement(workers: int, batch_size: int = 64, *, wait: float = 0.0, gets: float = 640.0, steady: float = 1000.0) -> Measurement:
-    return Measurement(Setting(workers, batch_size), steady / 2, steady, gets, wait, 1 << 28, 244, 0)
+    return Measurement(Setting(workers, batch_size), steady / 2, steady, gets, wait, 1 << 28, 1 << 29, 244, 0)
 
 
 MEASUREMENTS = st.lists(

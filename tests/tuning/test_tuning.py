@@ -24,7 +24,7 @@ from tests.test_cli import session_of, wait_until
 
 ROOT = Path(__file__).parents[2]
 FAST = {"consumer_ms": 1.0, "seconds_per_setting": 0.3}
-FIGURES = {"first_rate", "steady_rate", "consumer_rate", "wait_share", "memory_bytes", "samples", "unreadable"}
+FIGURES = {"first_rate", "steady_rate", "consumer_rate", "wait_share", "memory_bytes", "full_bytes", "samples", "unreadable"}
 
 MakeSettings = Callable[..., Settings]
 
@@ -88,17 +88,27 @@ class TestTuning:
         assert tuning.report.to_json()["recommended"] is None
         assert "allowed" in tuning.report.to_json()["settings"][0]["left_out"]
 
+    def test_leaves_out_what_will_grow_beyond_the_bound(self, make_settings: MakeSettings):
+        """The slab fills later: what was measured within the bound is no choice if it does not stay there."""
+        slab_bytes = 512 << 20
+        bound = Family().memory_bytes() + slab_bytes + (1 << 20)
+        tuning = Tuning(make_settings(slab_bytes=slab_bytes), Wishes(workers="0", batch_sizes="9", memory_bytes=bound, **FAST))
+        tuning.run(lambda *_: None)
+        (only,) = tuning.report.results
+        assert isinstance(only, LeftOut)
+        assert "With its shared memory full" in only.reason
+
     def test_stops_a_setting_that_passes_the_bound_while_it_runs(self, make_settings: MakeSettings):
         """Workers have memory of their own, so one cannot do with what is taken before they start; larger settings are not tried then."""
-        bound = Family().memory_bytes() + (8 << 20)
+        bound = Family().memory_bytes() + (24 << 20)
         tuning = Tuning(make_settings(), Wishes(workers="2,3", batch_sizes="4", memory_bytes=bound, consumer_ms=1.0, seconds_per_setting=6.0))
         shown: list[str] = []
         tuning.run(lambda doing, *_: shown.append(doing))
         first, second = tuning.report.results
         assert isinstance(first, LeftOut)
-        assert "are allowed" in first.reason
+        assert re.match("It takes .* are allowed", first.reason)
         assert isinstance(second, LeftOut)
-        assert "2 workers at batch size 4, which was too much" in second.reason
+        assert "2 workers, batch size 4, which was too much" in second.reason
         assert not any("3 workers" in each for each in shown)
         wait_until(lambda: not workers_of_this_process())
 
