@@ -5,8 +5,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 SERVE_FLAGS ?=
+BENCH_FLAGS ?=
+PEERS := .venv-peers
 
-.PHONY: serve test check format bench clean
+.PHONY: serve test check format bench peers clean
 
 serve: $(SETUP)
 	$(BIN)/batchlens serve $(SERVE_FLAGS)
@@ -25,13 +27,21 @@ format: $(SETUP)
 	$(BIN)/ruff check --fix .
 
 bench: $(SETUP)
-	$(BIN)/python -m tests.benchmarks
+	$(BIN)/python -m tests.benchmarks $(BENCH_FLAGS)
+
+peers: $(PEERS)/.setup
 
 clean:
-	rm -rf $(VENV) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Batchlens needs Python 3.11 or later; try make PYTHON=python3.11")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gpu]'
 	touch $(SETUP)
+
+# The loaders that `make bench` compares with, in an environment of their own: what they need must not change what the service runs on.
+$(PEERS)/.setup: pyproject.toml
+	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check '.[bench]'
+	touch $(PEERS)/.setup

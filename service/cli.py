@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from service.sources.catalogue import Catalogue
     from service.sources.source import Dataset, Split
     from service.sources.source import Progress as TellProgress
+    from service.tuning.report import Report
 
 cli = typer.Typer(name="batchlens", help="Every augmented batch has a URL.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 _OUT = Console()
@@ -97,12 +98,16 @@ def serve(
     logs.configure(settings.log_level)
     with _listen(settings) as listener:  # before anything heavy is loaded: a port in use shows at once
         if settings.workers:
-            from service.loading.forkserver import preload
-
-            on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the workers' processes too; this one ends them.
-            preload()  # It loads torch in a process of its own while this one does the same.
-            signal.signal(signal.SIGINT, on_interrupt)
+            _preload()
         _serve(settings, listener)
+
+
+def _preload() -> None:
+    from service.loading.forkserver import preload
+
+    on_interrupt = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the workers' processes too; this one ends them.
+    preload()  # It loads torch in a process of its own while this one does the same.
+    signal.signal(signal.SIGINT, on_interrupt)
 
 
 def _serve(settings: Settings, listener: socket.socket) -> None:
@@ -202,6 +207,46 @@ def _check_sample(dataset: Dataset, split: Split, index: int) -> dict[str, Any] 
     except SampleError as exc:
         return {"dataset": dataset.name, "split": split.name, "sample": index, "file": file.label, "code": exc.code, "problem": exc.detail}
     return None
+
+
+@cli.command()
+def tune(
+    data: Data = None,
+    dataset: Annotated[str | None, typer.Option(help="Dataset to read; the first by default.")] = None,
+    split: Annotated[str | None, typer.Option(help="Its split; train by default, or the first.")] = None,
+    recipe: Annotated[str | None, typer.Option(help="A recipe's name or text; the split's by default.")] = None,
+    workers: Annotated[str | None, typer.Option(help="Numbers of workers to try. Default: 0, and powers of two up to the processors.")] = None,
+    batch_sizes: Annotated[str, typer.Option(help="Batch sizes to try.")] = "16,64",
+    consumer_ms: Annotated[float | None, typer.Option(min=0.0, help="What the consumer computes on a batch, in milliseconds. Default: 100.")] = None,
+    consumer_images_per_second: Annotated[float | None, typer.Option(min=0.1, help="Or: what the consumer takes at most.")] = None,
+    memory_bytes: Annotated[int | None, typer.Option(min=1, help="Most memory that may be taken, by this process and its workers.")] = None,
+    memory_fraction: Annotated[float | None, typer.Option(min=0.0, max=1.0, help="Or: which part of the free memory may be taken. Default: 0.8.")] = None,
+    seconds_per_setting: Annotated[float, typer.Option(min=0.1, max=3600.0, help="Time to measure each setting.")] = 6.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+) -> None:
+    """Measures how many workers this machine needs, and says what to set; exit code 1 if no setting fits into memory, 130 after Ctrl-C."""
+    wishes = {name: value for name, value in locals().items() if name not in {"data", "as_json"}}
+    settings = read_settings(paths=tuple(data) if data else None)
+    _preload()
+    from service.tuning.tuning import Tuning, Wishes
+
+    tuning = Tuning(settings, Wishes(**wishes))
+    code = 0
+    try:
+        with Progress(console=_ERR, transient=True) as progress:
+            task = progress.add_task("", total=None)
+            tuning.run(lambda doing, done, total: progress.update(task, description=escape(doing), completed=done, total=total))
+    except KeyboardInterrupt:
+        code = 130
+    _print_report(tuning.report, as_json)
+    raise typer.Exit(code or int(tuning.report.recommendation is None))
+
+
+def _print_report(report: Report, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(report.to_json(), indent=2) + "\n")
+    elif report.results:
+        _OUT.print(report.to_table())
 
 
 @cli.command()

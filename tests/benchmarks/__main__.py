@@ -1,139 +1,111 @@
-"""`make bench`: what the service gives over HTTP beside what a DataLoader gives in process. Same photos, crop, flip, batches of 64, uint8 at the consumer.
+"""`make bench`: what the service does beside the loaders that it replaces, on this machine. `--quick` for a look, `--help` for the rest."""
 
-Figures are medians of several rounds in one run, in turn, since machines are noisy: compare the ratios. Needs two processors and about two minutes.
-"""
-
-import http.client
+import json
 import os
-import re
-import statistics
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from urllib.parse import quote
+from typing import Annotated, Any
 
-import torch
-from torch.utils.data import DataLoader
-from torchvision import datasets, transforms
-from torchvision.transforms import v2
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from service.encoding.fingerprint import Fingerprint
-from service.planning.address import Address
-from service.planning.plan import make_plan
+from tests.benchmarks import comparison, latency, memory, plans, plot, recovery, report, throughput
+from tests.benchmarks.effort import FULL, QUICK, Effort, Tell
+from tests.benchmarks.ground import ROOT, Ground, common_ground
+from tests.benchmarks.heartbeat import Heartbeat
+from tests.benchmarks.machine import Machine
+from tests.benchmarks.results import Results
 
-ROOT = Path(__file__).parents[2]
-PHOTOS = ROOT.parent / "shared" / "data" / "hymenoptera_data"
-WORKERS = 2
-BATCH_SIZE = 64
-ROUNDS = 5
-RECIPE = "RandomResizedCrop(224) | RandomHorizontalFlip()"
+_ERR = Console(stderr=True)
+_README = ROOT / "README.md"
+_PEERS = ROOT / ".venv-peers" / "bin" / "python"
 
-
-@contextmanager
-def served(folder: Path) -> Iterator[int]:
-    """Runs a server on a free port and gives the port."""
-    command = [sys.executable, "-m", "service", "serve", str(folder), "--port", "0", "--workers", str(WORKERS)]
-    environment = os.environ | {"BATCHLENS_DEVICE": "cpu", "BATCHLENS_LOG_LEVEL": "warning"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment, cwd=ROOT) as process:
-        try:
-            assert process.stdout is not None
-            url = next(found for line in process.stdout if (found := re.search(r"http://\S+:(\d+)", line)))
-            yield int(url[1])
-        finally:
-            process.terminate()
+Measure = Callable[[Ground, Effort, Tell, Heartbeat], Any]
+MEASURES: dict[str, tuple[Callable[[Effort], int], Measure]] = {
+    "comparison": (comparison.count_steps, comparison.compare),
+    "throughput": (throughput.count_steps, throughput.measure),
+    "latency": (latency.count_steps, latency.measure),
+    "recovery": (recovery.count_steps, recovery.measure),
+    "plans": (plans.count_steps, plans.measure),
+    "memory": (memory.count_steps, memory.measure),
+}
+"""What can be measured, in the order it is done: how many steps it tells about, and what does it."""
 
 
-class Client:
-    """One kept-alive connection."""
-
-    def __init__(self, port: int, folder: Path) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port)
-        self._base = f"/datasets/{folder.name}/splits/train"
-
-    def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, dict[str, str], bytes]:
-        self._connection.request("GET", self._base + path, headers=headers or {})
-        response = self._connection.getresponse()
-        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
-
-    def epoch(self, epoch: int, size: int) -> None:
-        for step in range(-(-size // BATCH_SIZE)):
-            status, _, body = self.get(f"/batches/{epoch}/{step}.safetensors?batch_size={BATCH_SIZE}&dtype=uint8&recipe={quote(RECIPE + ' | ToTensor()')}")
-            assert (status, len(body) > 1000) == (200, True)
-
-
-def tutorial(folder: Path) -> DataLoader[object]:
-    """The tutorial's own loader: Pillow-backed transforms, then floats back to uint8 at no cost to it."""
-    steps = transforms.Compose([transforms.RandomResizedCrop(224), transforms.RandomHorizontalFlip(), transforms.ToTensor()])
-    return DataLoader(datasets.ImageFolder(folder / "train", steps), batch_size=BATCH_SIZE, shuffle=True, num_workers=WORKERS, persistent_workers=True)
-
-
-def modern(folder: Path) -> DataLoader[object]:
-    """torchvision v2 on uint8 tensors, workers kept."""
-    steps = v2.Compose([v2.ToImage(), v2.RandomResizedCrop(224), v2.RandomHorizontalFlip()])
-    return DataLoader(datasets.ImageFolder(folder / "train", steps), batch_size=BATCH_SIZE, shuffle=True, num_workers=WORKERS, persistent_workers=True)
+def main(
+    only: Annotated[list[str] | None, typer.Option(help=f"Measure only this; may be repeated. One of: {', '.join(MEASURES)}.")] = None,
+    runs: Annotated[int | None, typer.Option(min=1, help="How often each figure is taken.")] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A look in about a minute: one short run, no search for the best settings.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all figures as JSON instead of the report.")] = False,
+    peer_python: Annotated[Path | None, typer.Option(help="Python with tensorflow and DALI. Default: that of `make peers`, else this one.")] = None,
+    readme: Annotated[bool, typer.Option(help="Write the report into the README, and the plot, if all was measured in full.")] = True,
+) -> None:
+    """Measures the service beside other loaders. Takes about half an hour; leave the machine alone meanwhile."""
+    chosen = _choose(only)
+    effort = QUICK if quick else FULL
+    effort = Effort(runs or effort.runs, effort.seconds, effort.warm_seconds, effort.is_quick)
+    python = str(peer_python or (_PEERS if _PEERS.exists() else sys.executable))
+    is_whole = readme and not quick and set(chosen) == set(MEASURES)
+    if is_whole:
+        _check_place()
+    results = _measure(chosen, effort, python)
+    drawing = plot.draw(results) if is_whole else ""
+    text = report.write(results, has_plot=bool(drawing))
+    if as_json:
+        sys.stdout.write(json.dumps(asdict(results), indent=2) + "\n")
+    else:
+        Console().print(Markdown(text)) if sys.stdout.isatty() else sys.stdout.write(text)
+    if is_whole:
+        _publish(text, drawing)
 
 
-def measure(run: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    run()
-    return time.perf_counter() - started
+def _choose(only: list[str] | None) -> list[str]:
+    for name in only or ():
+        if name not in MEASURES:
+            raise typer.BadParameter(f"{name!r} is none of {', '.join(MEASURES)}.", param_hint="--only")
+    return [name for name in MEASURES if not only or name in only]
 
 
-def compare_throughput(port: int, folder: Path, size: int) -> dict[str, float]:
-    """Images a second, medians over rounds in turn; the first epoch of each, with its start-up, is left out."""
-    client, contenders = Client(port, folder), {"tutorial's DataLoader": tutorial(folder), "torchvision v2 DataLoader": modern(folder)}
-    runs: dict[str, Callable[[int], object]] = {name: lambda _, loader=loader: list(loader) for name, loader in contenders.items()}
-    runs["Batchlens over HTTP, one client"] = lambda number: client.epoch(number, size)
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for number in range(ROUNDS + 1):
-        for name, run in runs.items():
-            seconds[name].append(measure(lambda run=run, number=number: run(number)))
-    return {name: size / statistics.median(each[1:]) for name, each in seconds.items()}
+def _measure(chosen: list[str], effort: Effort, python: str) -> Results:
+    columns = (TextColumn("{task.fields[name]}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    heart = Heartbeat()
+    measures = MEASURES | {"comparison": (comparison.count_steps, partial(comparison.compare, peer_python=python))}
+    with common_ground() as ground, Progress(*columns, console=_ERR) as progress:
+        results = Results(Machine.here(), ground.description, effort)
+        for name in chosen:
+            count, measure = measures[name]
+            task = progress.add_task("", name=name, total=count(effort))
+            begun = False
+
+            def tell(step: str, task: Any = task) -> None:
+                nonlocal begun
+                progress.update(task, description=step, advance=int(begun))
+                begun = True
+
+            setattr(results, name, measure(ground, effort, tell, heart))
+            progress.update(task, description="", completed=count(effort))
+    return results
 
 
-def measure_latency(port: int, folder: Path) -> dict[str, float]:
-    """Medians in milliseconds."""
-    client = Client(port, folder)
-    picture = "/batches/0/0.png?batch_size=16"
-    etag = client.get(picture)[1]["etag"]
-    calls = {
-        "PNG of 16 tiles, warm": lambda _: client.get(picture),
-        "304": lambda _: client.get(picture, {"If-None-Match": etag}),
-        "metadata": lambda _: client.get(""),
-        "one sample rendered": lambda number: client.get(f"/batches/{1000 + number}/0.safetensors?batch_size=1&dtype=uint8"),
-    }
-    return {name: 1000 * statistics.median(measure(lambda call=call, number=number: call(number)) for number in range(40)) for name, call in calls.items()}
+def _check_place() -> None:
+    """Ends before anything is measured if there would be no place for the report."""
+    try:
+        report.insert(_README.read_text(encoding="utf-8"), "")
+    except report.NoMarkers as exc:
+        raise typer.BadParameter(f"README.md has no place for the report: {exc}.", param_hint="--readme") from exc
 
 
-def measure_plans() -> dict[str, float]:
-    """Microseconds to plan a batch of 64, by the size of the split."""
-    found = {}
-    for exponent in range(3, 9):
-        size = 10**exponent
-        steps = [size // 64 * part // 40 for part in range(40)]
-        plans = [Address("d", "v", "s", "r", 0, 0, step, 64, True, False, 0, 1, "uint8") for step in steps]
-        found[f"plan, N = 10^{exponent}"] = 1e6 * statistics.median(measure(lambda address=address, size=size: make_plan(address, size)) for address in plans)
-    return found
-
-
-def main() -> None:
-    folder = PHOTOS if PHOTOS.is_dir() else ROOT / "data" / "shapes"
-    size = sum(1 for file in (folder / "train").rglob("*.jpg"))
-    print(f"{folder.name}: {size} photos; {os.cpu_count()} processors, {WORKERS} workers; {Fingerprint.of_this_process().text}\n")
-    with served(folder) as port:
-        rates = compare_throughput(port, folder, size)
-        latencies = measure_latency(port, folder)
-    base = rates["tutorial's DataLoader"]
-    print("| loader | images/s | ratio |\n| --- | --- | --- |")
-    print("\n".join(f"| {name} | {rate:,.0f} | {rate / base:.2f} |" for name, rate in rates.items()))
-    print("\n| what | median |\n| --- | --- |")
-    print("\n".join(f"| {name} | {value:.1f} ms |" for name, value in latencies.items()))
-    print("\n".join(f"| {name} | {value:.0f} us |" for name, value in measure_plans().items()))
+def _publish(text: str, drawing: str) -> None:
+    (ROOT / report.PLOT).write_text(drawing, encoding="utf-8")
+    report.insert_into(_README, text)
 
 
 if __name__ == "__main__":
-    torch.multiprocessing.set_start_method("forkserver")
-    main()
+    if not sys.stderr.isatty():
+        os.environ.setdefault("COLUMNS", "160")
+    typer.run(main)
