@@ -185,7 +185,7 @@ class _Reader:
 
     def _call(self, node: ast.expr, level: int) -> Call:
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
-            hint = f"Write {node.id}()" if isinstance(node, ast.Name) else f"Steps are calls like those in {_SHAPE}"
+            hint = f"Write {shorten(node.id)}()" if isinstance(node, ast.Name) else f"Steps are calls like those in {_SHAPE}"
             self._refuse(f"{hint}; this is not a call", node)
         self._steps += 1
         if self._steps > MAX_STEPS:
