@@ -61,6 +61,7 @@ class ViewsQuery(Query):
     columns: int | None = Field(None, ge=1, le=64, description="Tiles in a row; all of them, up to 9, by default.")
     tile: int | None = Field(None, ge=16, le=1024, description="Longest side of a tile in pixels.")
     labels: bool = Field(True, description="Whether each tile carries its title.")
+    original: bool = Field(True, description="Whether the picture begins with the original.")
     version: Text = Field(None, description="Pins the dataset's version: 409 once it is no longer served.")
 
 
