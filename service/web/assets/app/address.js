@@ -1,5 +1,7 @@
 // URL <-> state. The query holds all of the state; what has its default is left out.
 
+import { queryOf } from "./text.js";
+
 const LARGEST = Number.MAX_SAFE_INTEGER;
 
 const whole = (least, fallback) => ({
@@ -54,11 +56,6 @@ export function readAddress(search) {
 
 /** Writes a state as the query of a link to it, "?..." or "/". */
 export function writeAddress(state) {
-  const query = new URLSearchParams();
-  for (const [name, field] of Object.entries(FIELDS)) {
-    const value = state[name];
-    if (value !== field.fallback && value !== null && value !== undefined) query.set(name, String(value));
-  }
-  const written = String(query);
+  const written = queryOf(Object.entries(FIELDS).filter(([name, field]) => state[name] !== field.fallback).map(([name]) => [name, state[name]]));
   return written ? `/?${written}` : "/";
 }

@@ -1,5 +1,7 @@
 // The service's HTTP API, as far as the page needs it. Everything shown comes from here.
 
+import { queryOf } from "./text.js";
+
 /** A refusal or failure; `problem` is the RFC 9457 document where there is one. */
 export class ApiError extends Error {
   constructor(message, status = 0, problem = null) {
@@ -51,7 +53,7 @@ const encoded = encodeURIComponent;
 
 export const getCatalogue = () => getJson("/datasets");
 export const getRecipes = remembered(() => getJson("/recipes"));
-export const parseRecipe = remembered((recipe) => getJson(`/recipes/parse?${new URLSearchParams({ recipe })}`));
+export const parseRecipe = remembered((recipe) => getJson(withQuery("/recipes/parse", { recipe })));
 
 let details = remembered((name) => getJson(`/datasets/${encoded(name)}`));
 
@@ -67,6 +69,6 @@ export const splitPath = (dataset, split) => `/datasets/${encoded(dataset)}/spli
 
 /** Completes a path by a query; what is null or undefined is left out. */
 export function withQuery(path, query) {
-  const left = Object.entries(query).filter(([, value]) => value !== null && value !== undefined);
-  return left.length ? `${path}?${new URLSearchParams(left.map(([name, value]) => [name, String(value)]))}` : path;
+  const written = queryOf(Object.entries(query));
+  return written ? `${path}?${written}` : path;
 }

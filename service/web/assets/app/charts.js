@@ -43,7 +43,7 @@ export function scatter(samples, href, title) {
   const most = Math.max(...samples.flatMap((each) => [each.width, each.height]));
   const step = round(most / 4);
   const top = step * Math.ceil((most * 1.02) / step);
-  const x = (value) => left + (value / top) * (width - left - 8);
+  const x = (value) => left + (value / top) * (width - left - 18);
   const y = (value) => height - bottom - (value / top) * (height - bottom - 8);
   const ticks = Array.from({ length: Math.round(top / step) + 1 }, (_, at) => at * step);
   return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "scatter", role: "group", "aria-label": `Width and height of ${samples.length} images` },

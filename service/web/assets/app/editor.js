@@ -19,7 +19,7 @@ export class Editor {
       onkeydown: (event) => event.key === "Escape" && this.field.blur(),
     });
     this.fault = h("p", { id: "draft-fault", class: "fault-text", role: "alert" });
-    this.element = h("div", { class: "editor" }, h("label", { for: "draft" }, "Recipe"), h("div", { class: "field" }, this.marks, this.field), this.fault);
+    this.element = h("div", { class: "editor" }, h("label", { for: "draft" }, "Draft"), h("div", { class: "field" }, this.marks, this.field), this.fault);
   }
 
   get text() {

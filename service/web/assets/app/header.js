@@ -21,7 +21,7 @@ export class Header {
       h("div", { class: "choice" }, this.dataset, h("span", { "aria-hidden": "true" }, "/"), this.split),
       h("nav", { "aria-label": "Views" }, Object.values(this.tabs)),
       h("div", { class: "actions" }, button("link", "Copy link (L)", h("span", { class: "wide" }, "Copy link")), button("theme", "Light or dark (T)"), button("keys", "Keys (?)"),
-        h("a", { class: "quiet", href: "/docs" }, "API")));
+        h("a", { class: "quiet wide", href: "/docs" }, "API")));
   }
 
   /** Sets what there is to choose from. */

@@ -3,6 +3,7 @@
 import { h, put, styled } from "./dom.js";
 import { appliedList, className, facts, fileName, frameNote } from "./facts.js";
 import { overlayOf } from "./overlay.js";
+import { why } from "./text.js";
 
 export class Inspector {
   constructor() {
@@ -12,6 +13,11 @@ export class Inspector {
 
   clear() {
     put(this.element, h("p", { class: "hint" }, "Point at a tile to see its file, and what was done to it. Click it to open the sample."));
+  }
+
+  /** On a small screen, lies over the page's lower part while a tapped tile is looked at. */
+  rise(isUp) {
+    this.element.classList.toggle("risen", isUp);
   }
 
   /**
@@ -24,9 +30,10 @@ export class Inspector {
   show(picture, position, originals, { recipe, href }) {
     const row = picture.samples[position];
     put(this.element,
-      h("h2", {}, className(row.class, row.label), h("a", { href, class: "open" }, "Open sample")),
+      h("h2", {}, className(row.class, row.label), h("a", { href, class: "open" }, "Open sample"),
+        h("button", { type: "button", class: "quiet dismiss", onclick: () => this.rise(false) }, "Close")),
       h("p", { class: "where" }, fileName(row.file)),
-      row.problem ? h("p", { class: "why" }, row.problem) : this.#beforeAndAfter(picture, position, originals, recipe),
+      row.problem ? h("p", { class: "why" }, why(row.problem)) : this.#beforeAndAfter(picture, position, originals, recipe),
       facts([
         ["index", `${row.index}`],
         ["label", `${row.label}`],

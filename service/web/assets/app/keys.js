@@ -66,7 +66,8 @@ export function keyHelp() {
     h("section", {}, h("h3", {}, title), h("dl", {}, keys.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)))));
   const dialog = h("dialog", { class: "keys", "aria-label": "Keys" },
     h("header", {}, h("h2", {}, "Keys"), h("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Close")),
-    h("div", { class: "columns" }, part("Everywhere", EVERYWHERE), part("Batch", BATCH), part("Sample", SAMPLE), part("Recipe", RECIPE)));
+    h("div", { class: "columns" }, part("Everywhere", EVERYWHERE), part("Batch", BATCH), part("Sample", SAMPLE), part("Recipe", RECIPE)),
+    h("p", { class: "note" }, "Everything shown comes from the HTTP API: ", h("a", { href: "/docs" }, "read about it"), "."));
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   return dialog;
 }

@@ -45,7 +45,7 @@ export class Poll {
   constructor(milliseconds, work) {
     Object.assign(this, { milliseconds, work });
     document.addEventListener("visibilitychange", this.#look);
-    this.now();
+    this.first = this.now();
   }
 
   async now() {

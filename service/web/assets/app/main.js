@@ -21,6 +21,7 @@ const CLASSES = { batch: BatchView, sample: SampleView, recipe: RecipeView, data
 class Page {
   #name = null;
   #view = null;
+  #update = null;
 
   constructor() {
     this.store = new Store();
@@ -28,7 +29,7 @@ class Page {
     const actions = { link: () => this.copyLink(), theme: () => this.voice.say(`${toggleTheme() === "dark" ? "Dark" : "Light"} theme.`), keys: () => this.help.showModal() };
     this.actions = actions;
     this.header = new Header({ store: this.store, actions });
-    this.main = h("main", { id: "main", tabindex: -1 });
+    this.main = h("main", { id: "main", tabindex: -1, "aria-busy": "true" });
     this.help = keyHelp();
     const skip = h("a", { class: "skip", href: "#main", onclick: (event) => this.#skip(event) }, "Skip to the content");
     document.body.replaceChildren(skip, this.header.element, this.main, this.voice.element, this.help);
@@ -42,7 +43,7 @@ class Page {
       this.header.offer(datasets);
       this.store.settle((state) => completed(state, datasets));
     } catch (error) {
-      put(this.main, problemPanel(error, [["Try again", () => location.reload()]]));
+      put(this.main, problemPanel(error, [["Try again", () => location.reload()]])).removeAttribute("aria-busy");
       return;
     }
     this.store.subscribe((state) => this.show(state));
@@ -59,7 +60,15 @@ class Page {
       put(this.main, this.#view.element);
       scrollTo(0, 0);
     }
-    this.#view.update(state);
+    this.#await(this.#view.update(state));
+  }
+
+  /** Says that the view is not what the URL says yet, until it is or says why not. */
+  async #await(update) {
+    this.main.setAttribute("aria-busy", "true");
+    this.#update = update;
+    await update;
+    if (this.#update === update) this.main.removeAttribute("aria-busy");
   }
 
   /** Copies a link that leaves nothing to settings, and says for which version of the dataset it was made. */

@@ -22,7 +22,7 @@ export function overlay(width, height, frames) {
     others.map((each) => svg("polygon", { points: points(each), class: "frame other", "vector-effect": "non-scaling-stroke" })),
     svg("polygon", { points: points(first), class: "frame halo", "vector-effect": "non-scaling-stroke" }),
     svg("polygon", { points: points(first), class: "frame", "vector-effect": "non-scaling-stroke" }),
-    svg("circle", { cx: first[0][0], cy: first[0][1], r: 2.2 * unit, class: "corner" }),
+    svg("circle", { cx: first[0][0], cy: first[0][1], r: 1.6 * unit, class: "corner" }),
   );
 }
 

@@ -155,10 +155,8 @@ export async function fetchBatchOrSamples(place, tile, signal) {
 async function fetchSample(place, row, tile, signal) {
   const query = { epochs: 1, original: false, labels: false, tile };
   try {
-    const [{ bitmap }, told] = await Promise.all([
-      fetchBitmap(place.viewsUrl(row.index, "png", query), { signal }),
-      getJson(place.viewsUrl(row.index, "json", { epochs: 1 }), { signal }),
-    ]);
+    const told = await getJson(place.viewsUrl(row.index, "json", { epochs: 1 }), { signal });
+    const { bitmap } = await fetchBitmap(place.viewsUrl(row.index, "png", query), { signal });
     return { row: { ...row, applied: told.views[0].applied }, tile: { bitmap, rect: [0, 0, bitmap.width, bitmap.height] } };
   } catch (error) {
     if (error.name === "AbortError") throw error;

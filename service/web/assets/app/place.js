@@ -14,17 +14,23 @@ function countSteps(size, batchSize, worldSize, dropLast) {
  * Completes a state.
  *
  * @returns the dataset's and split's metadata, the parsed recipe and all parameters of a batch.
- * @throws {ApiError} the dataset is unknown, the recipe does not parse.
+ * @throws {ApiError} the dataset is unknown; the recipe does not parse: then the error's `place` has all the rest.
  */
 export async function findPlace(state) {
   const dataset = await getDataset(state.dataset);
   const split = dataset.splits[state.split];
   if (!split) throw new ApiError(`${dataset.name} has no split ${state.split}, only ${Object.keys(dataset.splits).join(", ")}.`);
-  const recipe = await parseRecipe(state.recipe ?? split.recipe);
   const batchSize = state.batch_size ?? Math.min(SHOWN_SAMPLES, split.size);
   const steps = countSteps(split.size, batchSize, state.world_size, state.drop_last);
   const step = Math.max(0, Math.min(state.step, steps - 1));
-  return new Place(dataset, split, recipe, { ...state, step, batch_size: batchSize, shuffle: state.shuffle ?? split.shuffle }, steps);
+  const settled = { ...state, step, batch_size: batchSize, shuffle: state.shuffle ?? split.shuffle };
+  const text = state.recipe ?? split.recipe;
+  try {
+    return new Place(dataset, split, await parseRecipe(text), settled, steps);
+  } catch (error) {
+    error.place = new Place(dataset, split, { recipe: text, output_shape: [null, null, null], dtype: "" }, settled, steps);
+    throw error;
+  }
 }
 
 export class Place {

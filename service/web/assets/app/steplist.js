@@ -31,6 +31,6 @@ export class StepList {
     const details = parameters.length
       ? h("dl", {}, parameters.map((each) => h("div", {}, h("dt", {}, h("code", {}, each.name)), h("dd", {}, each.allowed, each.required ? ", needed" : ` (${JSON.stringify(each.default)})`))))
       : h("p", {}, "It takes no arguments.");
-    return h("li", {}, h("details", {}, h("summary", {}, h("code", {}, name), h("span", {}, doc)), details, h("p", { class: "example" }, recipeText(example))), insert);
+    return h("li", {}, h("details", {}, h("summary", {}, h("code", {}, name), h("span", {}, doc.replaceAll("`", ""))), details, h("p", { class: "example" }, recipeText(example))), insert);
   }
 }

@@ -38,5 +38,14 @@ export function splitPath(path) {
   return [path.slice(0, cut), path.slice(cut)];
 }
 
+/** A query that stays readable: only what means something in a URL or a shell is written in percent. */
+export function queryOf(entries) {
+  const encode = (text) => encodeURIComponent(text).replaceAll("%20", "+").replaceAll("%2C", ",").replaceAll("'", "%27");
+  return entries.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name}=${encode(String(value))}`).join("&");
+}
+
+/** A failure of one sample in words; which one it is stands beside it. */
+export const why = (problem) => problem.replace(/^Sample \d+ \(.*?\): /, "");
+
 /** A failure in words: what the service said, without long lists. */
 export const reason = (error) => (error.problem?.detail ?? error.message).split(/[.;] Known are /)[0];

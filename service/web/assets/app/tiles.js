@@ -3,6 +3,7 @@
 import { attribute, h, put, styled } from "./dom.js";
 import { swatch } from "./facts.js";
 import { overlayOf } from "./overlay.js";
+import { why } from "./text.js";
 
 const GAP = 10;
 const CAPTION = 26;
@@ -23,7 +24,8 @@ export function chooseColumns(count, width, height) {
 export class Tiles {
   #tiles = [];
 
-  /** @param {{href: (row) => string, onlook: (position) => void}} options where a tile leads, and what to do when one is pointed at. */
+  /** @param {{href: (row) => string, onlook: (position, isTapped) => void}} options where a tile leads, and what to do when one is
+   * pointed at, or tapped. */
   constructor({ href, onlook }) {
     this.href = href;
     this.onlook = onlook;
@@ -47,7 +49,7 @@ export class Tiles {
       link.href = this.href(row);
       attribute(link, "class", row.problem ? "tile failed" : "tile");
       put(caption, swatch(row.label), h("span", {}, row.class), h("small", {}, `#${row.index}`));
-      if (row.problem) put(face, h("span", { class: "why" }, row.problem));
+      if (row.problem) put(face, h("span", { class: "why" }, why(row.problem)));
       else this.#draw(face, picture, row, position, recipe && applied[position]?.length ? overlayOf(recipe, { ...row, applied: applied[position] }) : null);
     });
   }
@@ -84,6 +86,6 @@ export class Tiles {
     event.preventDefault();
     event.stopPropagation();
     for (const { link } of this.#tiles) attribute(link, "data-tapped", link === tile);
-    this.onlook(this.#tiles.findIndex(({ link }) => link === tile));
+    this.onlook(this.#tiles.findIndex(({ link }) => link === tile), true);
   }
 }

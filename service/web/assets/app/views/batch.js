@@ -4,6 +4,7 @@ import { forgetDatasets } from "../api.js";
 import { batchCode } from "../code.js";
 import { CodePanel } from "../codepanel.js";
 import { h, put } from "../dom.js";
+import { Holder } from "../holder.js";
 import { recipeText } from "../highlight.js";
 import { Inspector } from "../inspector.js";
 import { Latest, pause } from "../latest.js";
@@ -27,19 +28,18 @@ export class BatchView {
   #looked = 0;
   #width = 0;
   #lastUpdate = 0;
-  #areOriginalsHeld = false;
 
   constructor({ store, say }) {
     this.store = store;
     this.say = say;
     this.toolbar = new Toolbar(store);
     this.inspector = new Inspector();
-    this.tiles = new Tiles({ href: (row) => store.link({ view: "sample", index: row.index }), onlook: (position) => this.#look(position) });
+    this.tiles = new Tiles({ href: (row) => store.link({ view: "sample", index: row.index }), onlook: (position, isTapped) => this.#look(position, isTapped) });
     this.recipe = h("div", { class: "recipe-line" });
     this.notice = h("div", { class: "notice-place" });
     this.caption = h("p", { class: "caption-line" });
-    this.holder = h("button", { type: "button", class: "quiet", title: "Hold O", "aria-pressed": "false", onclick: () => this.#hold(!this.#areOriginalsHeld) }, "Originals ", h("kbd", {}, "O"));
-    this.area = h("div", { class: "grid-area" }, h("div", { class: "above" }, this.caption, this.holder), this.notice, this.tiles.element);
+    this.holder = new Holder(() => this.#drawTiles());
+    this.area = h("div", { class: "grid-area" }, h("div", { class: "above" }, this.caption, this.holder.button), this.notice, this.tiles.element);
     this.code = new CodePanel({ say });
     this.element = h("section", { class: "view batch" }, h("h1", { class: "offscreen" }, "Batch"), this.toolbar.element, this.recipe,
       h("div", { class: "board" }, this.area, this.inspector.element), this.code.element);
@@ -61,7 +61,7 @@ export class BatchView {
   }
 
   get held() {
-    return { o: (isDown) => this.#hold(isDown) };
+    return { o: this.holder.hold };
   }
 
   update(state) {
@@ -80,7 +80,6 @@ export class BatchView {
     const place = await findPlace(state);
     signal.throwIfAborted();
     this.#describe(place);
-    this.area.setAttribute("aria-busy", "true");
     const width = this.#layOut(this.#shown?.picture.samples.length ?? Math.min(place.state.batch_size, place.split.size));
     if (isRapid) await pause(RAPID_MILLISECONDS, signal);
     const tile = tileSize(width, place.recipe.output_shape);
@@ -96,7 +95,6 @@ export class BatchView {
     this.#layOut(picture.samples.length);
     this.tiles.element.hidden = false;
     this.tiles.show(picture);
-    this.area.removeAttribute("aria-busy");
     this.#caption(place, picture);
     this.#look(Math.min(this.#looked, picture.samples.length - 1));
     this.toolbar.player.seen();
@@ -106,11 +104,11 @@ export class BatchView {
   /** The originals of what is seen, and the picture that is probably asked for next. */
   #fetchMore(place, tile) {
     this.#behind.run(async (signal) => {
-      if (!this.#areOriginalsHeld) await pause(RAPID_MILLISECONDS, signal);
+      if (!this.holder.isHeld) await pause(RAPID_MILLISECONDS, signal);
       this.#originals = await fetchOriginals(place, ORIGINAL_PIXELS, signal);
       signal.throwIfAborted();
       this.#look(this.#looked);
-      if (this.#areOriginalsHeld) this.#drawTiles();
+      if (this.holder.isHeld) this.#drawTiles();
     });
     const next = place.moved(1);
     this.#ahead.run(async (signal) => {
@@ -129,8 +127,8 @@ export class BatchView {
   #caption(place, picture) {
     const { epoch, step } = place.state;
     const failed = picture.samples.filter((row) => row.problem).length;
-    put(this.caption, h("strong", {}, `Epoch ${epoch}, step ${step}`), ` ${several(picture.samples.length, "sample")}`,
-      failed ? h("span", { class: "why" }, ` ${failed} cannot be shown`) : null, timing(picture.timing));
+    put(this.caption, h("strong", {}, `Epoch ${epoch}, step ${step}`), h("span", {}, several(picture.samples.length, "sample")),
+      failed ? h("span", { class: "why" }, `${failed} cannot be shown`) : null, timing(picture.timing));
   }
 
   #versionNotice(place) {
@@ -141,13 +139,13 @@ export class BatchView {
 
   #fail(error) {
     this.toolbar.player.stop();
-    this.area.removeAttribute("aria-busy");
     if (error.problem?.code === "version-gone") {
       forgetDatasets();
       this.say("The dataset has changed; this is its new version.");
       this.update(this.store.state);
       return;
     }
+    if (error.place) this.#describe(error.place);
     this.#shown = null;
     this.tiles.element.hidden = true;
     this.inspector.clear();
@@ -158,7 +156,8 @@ export class BatchView {
     put(this.notice, problemPanel(error, ways));
   }
 
-  #look(position) {
+  #look(position, isTapped = false) {
+    if (isTapped) this.inspector.rise(true);
     if (!this.#shown || position < 0) return;
     this.#looked = position;
     const { picture, place } = this.#shown;
@@ -168,17 +167,10 @@ export class BatchView {
     this.inspector.show(picture, position, this.#originals, { recipe: place.recipe.recipe, href: this.tiles.href(row) });
   }
 
-  #hold(isDown) {
-    if (this.#areOriginalsHeld === isDown) return;
-    this.#areOriginalsHeld = isDown;
-    this.holder.setAttribute("aria-pressed", String(isDown));
-    this.#drawTiles();
-  }
-
   #drawTiles() {
     if (!this.#shown) return;
     const { picture, place } = this.#shown;
-    if (this.#areOriginalsHeld && this.#originals) this.tiles.show(this.#originals, { recipe: place.recipe.recipe, applied: picture.samples.map((row) => row.applied) });
+    if (this.holder.isHeld && this.#originals) this.tiles.show(this.#originals, { recipe: place.recipe.recipe, applied: picture.samples.map((row) => row.applied) });
     else this.tiles.show(picture);
   }
 
@@ -200,5 +192,5 @@ export class BatchView {
 function timing(header) {
   const stages = Object.fromEntries([...header.matchAll(/(\w+);dur=([\d.]+)/g)].map(([, name, time]) => [name, Number(time)]));
   const total = Object.values(stages).reduce((sum, each) => sum + each, 0);
-  return total ? h("span", { class: "timing", title: header.replaceAll(";dur=", " ") + " ms" }, ` ${total.toFixed(0)} ms in the service`) : null;
+  return total ? h("span", { class: "timing", title: `In the service, in milliseconds: ${header.replaceAll(";dur=", " ")}` }, `${total.toFixed(0)} ms`) : null;
 }

@@ -5,11 +5,11 @@ import { meter, scatter } from "../charts.js";
 import { datasetCode } from "../code.js";
 import { CodePanel } from "../codepanel.js";
 import { attribute, h, put, styled } from "../dom.js";
-import { className, facts, swatch } from "../facts.js";
+import { className, swatch } from "../facts.js";
 import { Latest } from "../latest.js";
 import { problemPanel } from "../notices.js";
 import { originalRecipe } from "../pictures.js";
-import { several } from "../text.js";
+import { count, several } from "../text.js";
 
 const PAGE = 60;
 const THUMBNAIL = 192;
@@ -69,22 +69,21 @@ export class DatasetView {
     put(this.notice);
     this.body.hidden = false;
     put(this.title, dataset.name);
-    put(this.about, facts([
-      ["folder", h("code", {}, dataset.root)],
-      ["splits", Object.values(dataset.splits).map(({ name, size }) => `${name} ${size}`).join(", ")],
-      ["classes", String(dataset.classes.length)],
-      ["version", h("code", {}, dataset.version)],
-      ["links refused", dataset.refused || null],
-    ]));
-    const most = Math.max(...Object.values(split.class_counts));
-    put(this.bars, Object.entries(split.class_counts).map(([name, size], label) => {
-      const isChosen = state.class === name;
-      const link = h("a", { href: this.store.link({ class: isChosen ? null : name, offset: 0 }), "aria-current": isChosen ? "true" : null, title: isChosen ? "Show all classes" : `Show only ${name}` },
-        meter(name, size, most, `${size}`));
-      link.querySelector(".name").prepend(swatch(label));
-      link.querySelector(".track").classList.add(`hue-${label % 8}`);
-      return h("li", {}, link);
-    }));
+    const sizes = Object.values(dataset.splits).map(({ name, size }) => `${count(size)} ${name}`).join(", ");
+    put(this.about, [["folder ", h("code", {}, dataset.root)], sizes, several(dataset.classes.length, "class", "classes"), ["version ", h("code", {}, dataset.version)],
+      dataset.refused ? `${several(dataset.refused, "link")} out of the folder passed over` : null].filter(Boolean).map((each) => h("span", {}, each)));
+    const splits = [split, ...Object.values(dataset.splits).filter((each) => each !== split)];
+    const most = Math.max(...splits.flatMap((each) => Object.values(each.class_counts)));
+    put(this.bars, dataset.classes.map((name, label) => this.#classBar(name, label, state, splits, most)));
+  }
+
+  /** A class's samples in this split, and fainter in the others. */
+  #classBar(name, label, state, splits, most) {
+    const isChosen = state.class === name;
+    const bars = splits.map((split) => meter(split.name, split.class_counts[name] ?? 0, most, count(split.class_counts[name] ?? 0)));
+    const title = isChosen ? "Show all classes" : `Show only ${name}`;
+    return h("li", {}, h("a", { href: this.store.link({ class: isChosen ? null : name, offset: 0 }), "aria-current": isChosen ? "true" : null, title, class: `hue-${label % 8}` },
+      className(name, label), h("span", { class: "bars" }, bars)));
   }
 
   /** Sizes come from the files' headers: of all images where there are few, else from pages spread over the listing, which is sorted by class. */
@@ -123,7 +122,7 @@ export class DatasetView {
     const last = Math.min(total, offset + samples.length);
     put(this.pages, h("a", { href: this.#page(offset - PAGE), class: "button", "aria-disabled": offset === 0 ? "true" : null }, "Back"),
       h("span", {}, `${total ? offset + 1 : 0} to ${last}`), h("a", { href: this.#page(offset + PAGE), class: "button", "aria-disabled": last >= total ? "true" : null }, "On"));
-    put(this.wall, samples.map((each) => this.#thumbnail(each, path, dataset)), samples.length ? null : h("p", { class: "hint" }, "No images here."));
+    put(this.wall, samples.map((each) => this.#thumbnail(each, path, dataset)), h("div", { class: "rest" }), samples.length ? null : h("p", { class: "hint" }, "No images here."));
     attribute(this.wall, "data-class", state.class);
   }
 
@@ -134,9 +133,9 @@ export class DatasetView {
       src: withQuery(`${path}/samples/${sample.index}/views.webp`, query), alt: `${sample.class}, sample ${sample.index}`, loading: "lazy", decoding: "async",
       width: sample.width, height: sample.height, onerror: (event) => event.target.replaceWith(failed("This image cannot be shown.")),
     });
-    if (!sample.problem) styled(face, { "--ratio": sample.width / sample.height });
-    return h("div", { role: "listitem" }, h("a", { class: sample.problem ? "photo failed" : "photo", href: this.store.link({ view: "sample", index: sample.index }), title: `${sample.file}, ${sample.width} × ${sample.height}` },
-      face, h("span", { class: "caption" }, swatch(sample.label), h("small", {}, `#${sample.index}`))));
+    return styled(h("div", { role: "listitem" }, h("a", { class: sample.problem ? "photo failed" : "photo", href: this.store.link({ view: "sample", index: sample.index }), title: `${sample.file}, ${sample.width} × ${sample.height}` },
+      face, h("span", { class: "caption" }, swatch(sample.label), h("small", {}, `#${sample.index}`)))),
+    { "--ratio": sample.problem ? 1.3 : sample.width / sample.height });
   }
 
   #page(offset) {

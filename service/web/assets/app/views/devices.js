@@ -41,7 +41,9 @@ export class DevicesView {
     return {};
   }
 
-  update() {}
+  update() {
+    return this.poll.first;
+  }
 
   close() {
     this.poll.stop();
@@ -105,8 +107,9 @@ export class DevicesView {
     const { values } = this.#rates.get(keyOf(loader));
     const { slab, arena } = loader;
     return h("article", { class: "card", "data-key": keyOf(loader) },
-      h("header", {}, h("h3", {}, keyOf(loader)), h("span", { class: `badge ${loader.state}` }, loader.state), h("span", { class: "note" }, `on ${loader.device}`),
+      h("header", {}, h("h3", {}, keyOf(loader)),
         h("button", { type: "button", class: "quiet", "aria-label": `Close the loader of ${keyOf(loader)}`, onclick: () => this.#closeLoader(loader) }, "Close")),
+      h("div", { class: "states" }, h("span", { class: "badge" }, loader.state), h("span", { class: "note" }, `on ${loader.device}`)),
       h("div", { class: "throughput" }, h("strong", {}, count(Math.round(values.at(-1) ?? 0))), h("span", {}, "images a second"), spark(values, ROOM, "Images a second")),
       meter("batches in memory", slab.used_bytes, slab.size_bytes, `${bytes(slab.used_bytes)} of ${bytes(slab.size_bytes)}, ${slab.kept} kept`),
       arena ? meter("decoded photos", arena.used_bytes, arena.size_bytes, `${bytes(arena.used_bytes)} of ${bytes(arena.size_bytes)}, ${count(arena.samples)} photos`) : null,

@@ -6,6 +6,7 @@ import { CodePanel, copyText } from "../codepanel.js";
 import { h, put, styled } from "../dom.js";
 import { Editor, locate } from "../editor.js";
 import { className } from "../facts.js";
+import { Holder } from "../holder.js";
 import { recipeText } from "../highlight.js";
 import { Latest, pause } from "../latest.js";
 import { problemPanel } from "../notices.js";
@@ -13,6 +14,7 @@ import { overlayOf } from "../overlay.js";
 import { fetchBatchOrSamples, fetchOriginals } from "../pictures.js";
 import { findPlace } from "../place.js";
 import { StepList } from "../steplist.js";
+import { why } from "../text.js";
 import { Toolbar } from "../toolbar.js";
 
 const TYPING_MILLISECONDS = 220;
@@ -24,7 +26,6 @@ export class RecipeView {
   #now = new Latest();
   #pair = null;
   #originals = null;
-  #areOriginalsHeld = false;
   #isTyping = false;
 
   constructor({ store, say }) {
@@ -40,11 +41,13 @@ export class RecipeView {
     this.current = h("div", { class: "recipe-line" });
     this.notice = h("div", { class: "notice-place" });
     this.pairs = h("div", { class: "pairs", role: "list", "aria-label": "Samples, now and with the draft" });
+    this.caption = h("p", { class: "caption-line" });
+    this.holder = new Holder(() => this.#pair && this.#draw());
+    this.area = h("div", { class: "grid-area" }, h("div", { class: "above" }, this.caption, this.holder.button), this.notice, this.pairs);
     this.code = new CodePanel({ say });
     this.element = h("section", { class: "view bench" }, h("h1", { class: "offscreen" }, "Recipe"), this.toolbar.element, this.current,
       h("div", { class: "board" },
-        h("div", { class: "desk" }, this.editor.element, this.about, h("div", { class: "ways" }, this.use, this.copy, this.reset), this.steps.element),
-        h("div", { class: "grid-area" }, this.notice, this.pairs)),
+        h("div", { class: "desk" }, this.editor.element, this.about, h("div", { class: "ways" }, this.use, this.copy, this.reset)), this.area, this.steps.element),
       this.code.element);
     getRecipes().then((listed) => this.steps.show(listed), () => {});
   }
@@ -55,7 +58,7 @@ export class RecipeView {
   }
 
   get held() {
-    return { o: (isDown) => this.#hold(isDown) };
+    return { o: this.holder.hold };
   }
 
   update(state) {
@@ -82,19 +85,19 @@ export class RecipeView {
     put(this.current, h("span", { class: "name" }, "Now"), recipeText(place.recipe.recipe));
     this.editor.text = state.draft ?? place.recipe.recipe;
     const draft = await this.#parse(this.editor.text, signal);
-    if (!draft) return;
-    const other = place.withRecipe(draft);
-    this.code.show(recipeCode(other), FORMATS.map((format) => [format, other.batchUrl(format)]));
-    this.pairs.setAttribute("aria-busy", "true");
-    const tile = SHOWN;
-    const [now, then] = await Promise.all([fetchBatchOrSamples(place, tile, signal), fetchBatchOrSamples(other, tile, signal)]);
+    const other = draft && place.withRecipe(draft);
+    const isSeen = !other && this.#pair?.place.batchUrl("json") === place.batchUrl("json");
+    if (isSeen) return;
+    const coded = other ?? place;
+    this.code.show(recipeCode(coded), FORMATS.map((format) => [format, coded.batchUrl(format)]));
+    const [now, then] = await Promise.all([fetchBatchOrSamples(place, SHOWN, signal), other && fetchBatchOrSamples(other, SHOWN, signal)]);
     signal.throwIfAborted();
     this.#pair = { now, then, place, other };
     this.#originals = null;
     this.#draw();
     this.toolbar.player.seen();
     this.#originals = await fetchOriginals(place, ORIGINAL_PIXELS, signal);
-    if (this.#areOriginalsHeld) this.#draw();
+    if (this.holder.isHeld) this.#draw();
   }
 
   /** Parses the draft; null where it does not, and the reason is shown. */
@@ -111,7 +114,7 @@ export class RecipeView {
       signal.throwIfAborted();
       if (error.problem?.code !== "invalid-recipe") throw error;
       this.editor.refuse(locate(error.problem, text));
-      put(this.about, "Shown is the last draft that could be read.");
+      put(this.about, this.#pair?.then ? "Shown is the last draft that could be read." : "");
       this.#enable(false);
       return null;
     }
@@ -126,10 +129,10 @@ export class RecipeView {
   #draw() {
     const { now, then, place, other } = this.#pair;
     put(this.notice);
-    this.pairs.removeAttribute("aria-busy");
+    put(this.caption, h("strong", {}, `Epoch ${place.state.epoch}, step ${place.state.step}`), h("span", {}, "same samples, same keys"));
     put(this.pairs, now.samples.map((row, at) =>
       h("div", { class: "pair-card", role: "listitem" },
-        h("div", { class: "halves" }, this.#half(now, at, place.recipe.recipe, "now"), this.#half(then, at, other.recipe.recipe, "draft")),
+        h("div", { class: "halves" }, this.#half(now, at, place.recipe.recipe, "now"), then ? this.#half(then, at, other.recipe.recipe, "draft") : unreadable()),
         h("a", { class: "caption", href: this.store.link({ view: "sample", index: row.index }) }, className(row.class, row.label), h("small", {}, `#${row.index}`)))));
   }
 
@@ -137,19 +140,13 @@ export class RecipeView {
     const row = picture.samples[at];
     const canvas = h("canvas", { role: "img", "aria-label": `Sample ${row.index}, ${name}` });
     let face;
-    if (row.problem) face = h("span", { class: "stage failed" }, h("span", { class: "why" }, row.problem));
+    if (row.problem) face = h("span", { class: "stage failed" }, h("span", { class: "why" }, why(row.problem)));
     else {
-      const isOriginal = this.#areOriginalsHeld && this.#originals && !this.#originals.samples[at].problem;
+      const isOriginal = this.holder.isHeld && this.#originals && !this.#originals.samples[at].problem;
       (isOriginal ? this.#originals : picture).draw(canvas, at);
       face = styled(h("span", { class: "stage" }, canvas, isOriginal ? overlayOf(recipe, row) : null), { "--ratio": canvas.width / canvas.height });
     }
     return h("figure", { class: name }, h("span", { class: "face" }, face), h("figcaption", {}, name));
-  }
-
-  #hold(isDown) {
-    if (this.#areOriginalsHeld === isDown) return;
-    this.#areOriginalsHeld = isDown;
-    if (this.#pair) this.#draw();
   }
 
   async #copyCode() {
@@ -160,9 +157,14 @@ export class RecipeView {
 
   #fail(error) {
     this.toolbar.player.stop();
-    this.pairs.removeAttribute("aria-busy");
+    if (error.place) this.toolbar.show(error.place);
     put(this.pairs);
     this.#pair = null;
     put(this.notice, problemPanel(error, [["Try again", () => this.update(this.store.state)], ["Start over", this.store.link({ draft: null, recipe: null })]]));
   }
+}
+
+/** Stands where a draft's picture would be that does not parse. */
+function unreadable() {
+  return h("figure", { class: "draft" }, h("span", { class: "face" }, h("span", { class: "why note" }, "No picture: the draft does not parse.")), h("figcaption", {}, "draft"));
 }

@@ -42,7 +42,7 @@ export class SampleView {
     this.code = new CodePanel({ say });
     this.body = h("div", { class: "board" },
       h("div", { class: "grid-area" },
-        h("div", { class: "pair" }, h("figure", {}, this.original, h("figcaption", {}, "Original, with the part that is left of it")), h("figure", {}, this.zoom.element, this.seen)),
+        h("div", { class: "pair" }, h("figure", {}, this.original, h("figcaption", {}, "Original: what is left of it in this epoch, dashed in the next ones. The dot comes out top left.")), h("figure", {}, this.zoom.element, this.seen)),
         h("h2", { class: "row-title" }, "The next epochs"), this.epochs),
       this.facts);
     const back = h("a", { href: store.link({ view: "batch" }), class: "back" }, "← Batch");
@@ -84,7 +84,6 @@ export class SampleView {
       return;
     }
     this.#describe(place, state);
-    this.element.setAttribute("aria-busy", "true");
     const details = await getJson(place.sampleUrl(state.index), { signal });
     const isLarge = Math.max(details.width ?? 0, details.height ?? 0) > LARGEST_ORIGINAL;
     const originalText = isLarge ? originalRecipe(LARGEST_ORIGINAL) : "ToImage()";
@@ -119,7 +118,6 @@ export class SampleView {
   }
 
   #show(place, details, [original, told, seen, strip]) {
-    this.element.removeAttribute("aria-busy");
     this.body.hidden = false;
     put(this.notice);
     put(this.heading, className(details.class, details.label), h("small", {}, `sample ${details.index}`));
@@ -184,7 +182,7 @@ export class SampleView {
   }
 
   #fail(error) {
-    this.element.removeAttribute("aria-busy");
+    if (error.place && this.store.state.index !== null) this.#describe(error.place, this.store.state);
     this.body.hidden = !["step-failed"].includes(error.problem?.code);
     const { recipe } = this.store.state;
     const ways = [["First sample", this.store.link({ index: 0 })], ["Batch", this.store.link({ view: "batch" })]];
