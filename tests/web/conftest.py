@@ -23,7 +23,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"]
 VIEWS = ("batch", "sample", "recipe", "dataset", "devices")
 DESKTOP, PHONE = {"width": 1280, "height": 800}, {"width": 380, "height": 740}
-TIMEOUT_MILLISECONDS = 15_000
+TIMEOUT_MILLISECONDS = 30_000
 
 OpenPage = Callable[..., "Visit"]
 
@@ -87,7 +87,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def odd_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A dataset `odd`: `even` holds 8 images that tell their own coordinates (red: x, green: y; blue is the same all over), `rough` one that is none and one that is tiny."""
+    """A dataset `odd`: `even` holds 8 images that tell their own coordinates (red: x, green: y), each of one blue; `rough` one that is none and a tiny one."""
     root = tmp_path_factory.mktemp("web") / "odd"
     (root / "train" / "even").mkdir(parents=True)
     (root / "train" / "rough").mkdir()

@@ -120,7 +120,7 @@ def test_pointing_at_a_tile_tells_its_file_and_what_was_done(open_page: OpenPage
     told = inspector.inner_text()
     assert row["file"] in told
     assert row["key"] in told
-    assert f"{row['width']} × {row['height']}" in told
+    assert f"{row['width']} \N{MULTIPLICATION SIGN} {row['height']}" in told
     for name in ("top", "left", "height", "width"):
         assert f"{name}\n{row['applied'][0]['params'][name]}" in told
     assert inspector.locator(".overlay").count() == 1

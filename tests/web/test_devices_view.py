@@ -9,6 +9,10 @@ from tests.e2e.conftest import Server, serving
 from tests.web.conftest import OpenPage
 
 TOKEN = "a-token-of-the-lab"
+HIDE = """isHidden => {
+  Object.defineProperty(document, "hidden", { value: isHidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -73,12 +77,10 @@ def test_it_asks_for_the_token_and_goes_on_with_it(open_page: OpenPage, guarded:
 
 def test_nothing_is_asked_while_the_tab_is_hidden(open_page: OpenPage) -> None:
     visit = open_page("/?view=devices")
-    hide = "isHidden => { Object.defineProperty(document, 'hidden', { value: isHidden, configurable: true }); document.dispatchEvent(new Event('visibilitychange')) }"
-    visit.page.evaluate(hide, True)
-    visit.page.wait_for_timeout(300)
+    visit.page.evaluate(HIDE, True)
+    visit.page.wait_for_load_state("networkidle")
     asked = len(visit.requests)
-    visit.page.wait_for_timeout(2500)
+    visit.page.wait_for_timeout(2000)
     assert len(visit.requests) == asked
-    visit.page.evaluate(hide, False)
     with visit.page.expect_response("**/loaders"):
-        pass
+        visit.page.evaluate(HIDE, False)

@@ -7,6 +7,10 @@ import pytest
 from tests.web.conftest import PHONE, VIEWS, OpenPage, Visit
 
 PLACE = "dataset=shapes&split=train&batch_size=6"
+BEYOND = """all => all.filter((each) => {
+  const box = each.getBoundingClientRect();
+  return box.width && !each.closest("pre, ul, .tabs") && (box.left < -1 || box.right > innerWidth + 1);
+}).length"""
 FAULTY = f"/?view=recipe&{PLACE}&draft=Zoom(3)"
 PATHS = {view: f"/?view={view}&{PLACE}" for view in VIEWS} | {"fault": FAULTY}
 
@@ -37,9 +41,7 @@ def test_nothing_scrolls_sideways_on_a_phone(open_page: OpenPage) -> None:
     for name, path in PATHS.items():
         visit.goto(path)
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
-        beyond = visit.page.locator("main :is(button, input, h1, h2, canvas, a)").evaluate_all(
-            "all => all.filter((each) => { const box = each.getBoundingClientRect(); return box.width && !each.closest('pre, ul, .tabs') && (box.left < -1 || box.right > innerWidth + 1) }).length"
-        )
+        beyond = visit.page.locator("main :is(button, input, h1, h2, canvas, a)").evaluate_all(BEYOND)
         assert beyond == 0, name
 
 
@@ -126,10 +128,10 @@ def test_everything_is_done_with_the_keyboard_alone(open_page: OpenPage) -> None
 def test_typing_in_a_field_is_no_command(open_page: OpenPage) -> None:
     visit = open_page(PATHS["recipe"])
     visit.expected_statuses = {422}
-    visit.page.get_by_label("Draft").focus()
+    visit.page.get_by_role("textbox", name="Draft").focus()
     visit.page.keyboard.type("14t?")
     assert visit.state("view") == "recipe"
-    assert "14t?" in visit.page.get_by_label("Draft").input_value()
+    assert "14t?" in visit.page.get_by_role("textbox", name="Draft").input_value()
     visit.settle()
 
 

@@ -27,7 +27,7 @@ def test_a_click_opens_the_sample_and_escape_goes_back(open_page: OpenPage) -> N
 
 def test_it_shows_the_original_every_pixel_the_model_sees_and_the_next_epochs(open_page: OpenPage, server: Server) -> None:
     visit = open_page(f"/?{SAMPLE}&index=2&epoch=5&seed=3")
-    path = f"/datasets/odd/splits/train/samples/2/views.png?labels=false&original=false&seed=3&epoch=5&epochs={{}}"
+    path = "/datasets/odd/splits/train/samples/2/views.png?labels=false&original=false&seed=3&epoch=5&epochs={}"
     assert np.array_equal(visit.pixels(".original-place canvas"), np.stack([*np.mgrid[0:HEIGHT, 0:WIDTH][::-1], np.full((HEIGHT, WIDTH), 140)], axis=-1))
     assert np.array_equal(visit.pixels(".viewport canvas"), read_pixels(server.get(path.format(1)).content))
     assert visit.page.locator(".epochs .caption").all_inner_texts() == [f"epoch {number}" for number in range(5, 13)]
@@ -35,7 +35,13 @@ def test_it_shows_the_original_every_pixel_the_model_sees_and_the_next_epochs(op
     assert np.array_equal(visit.pixels(".epochs canvas", 3), strip[2:258, 2 + 3 * 258 : 258 + 3 * 258])
     told = server.get("/datasets/odd/splits/train/samples/2/views.json?seed=3&epoch=5&epochs=1").json()["views"][0]
     about = visit.page.get_by_label("About the sample").inner_text()
-    for fact in (told["key"], "train/even/even-2.png", "200 × 120", "float32 [3, 224, 224]", f"left\n{told['applied'][0]['params']['left']}"):
+    for fact in (
+        told["key"],
+        "train/even/even-2.png",
+        "200 \N{MULTIPLICATION SIGN} 120",
+        "float32 [3, 224, 224]",
+        f"left\n{told['applied'][0]['params']['left']}",
+    ):
         assert fact in about
     assert (
         visit.page.get_by_label("About the sample").get_by_role("link", name="Original file").get_attribute("href")

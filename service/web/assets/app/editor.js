@@ -2,6 +2,7 @@
 
 import { attribute, h, put } from "./dom.js";
 import { highlight } from "./highlight.js";
+import { reason } from "./text.js";
 
 const TAIL_CALL = /^(ToTensor|ToDtype|ConvertImageDtype|Normalize|ToImage|PILToTensor)\(/;
 const TAIL = /\|?\s*(ToTensor|ToDtype|ConvertImageDtype|Normalize)\([^|]*(\|\s*(ToTensor|ToDtype|ConvertImageDtype|Normalize)\([^|]*)*$/;
@@ -60,10 +61,10 @@ export class Editor {
 }
 
 /** Where an error lies, from the problem document: the quoted culprit, or a whole text that nothing more is known about. */
-export function locate(problem, text) {
-  const reason = problem.detail.split(/[.;] Known are /)[0];
+export function locate(error, text) {
+  const { problem } = error;
   const start = problem.position;
-  if (start === null || start === undefined) return { start: 0, end: 0, reason };
+  if (start === null || start === undefined) return { start: 0, end: 0, reason: reason(error) };
   const culprit = (problem.culprit ?? "").replace(/\.\.\.$/, "");
-  return { start, end: Math.max(start + 1, Math.min(text.length, start + culprit.length)), reason };
+  return { start, end: Math.max(start + 1, Math.min(text.length, start + culprit.length)), reason: reason(error) };
 }

@@ -7,6 +7,7 @@ import { reason } from "./text.js";
 const PADDING = 2; // Pixels around the tiles of a picture, as the API draws it.
 const SIZES = [64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024];
 const COLUMNS = 16;
+const COARSE = 96; // Images of at most as many pixels are shown with their pixels, not smoothed.
 const KEPT = 24;
 const ABOUT_ONE_SAMPLE = new Set(["step-failed", "sample-changed", "sample-unavailable", "render-crashed", "unreadable-image", "image-too-large"]);
 
@@ -57,6 +58,7 @@ export class Picture {
     const [x, y, width, height] = rect;
     canvas.width = width;
     canvas.height = height;
+    canvas.classList.toggle("coarse", Math.max(width, height) <= COARSE);
     canvas.getContext("2d", { alpha: false }).drawImage(bitmap, x, y, width, height, 0, 0, width, height);
   }
 }

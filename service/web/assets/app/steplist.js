@@ -23,6 +23,8 @@ export class StepList {
   #draw() {
     const words = this.search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const found = this.#steps.filter(({ name, doc }) => words.every((word) => `${name} ${doc}`.toLowerCase().includes(word)));
+    const isNamed = ({ name }) => words.some((word) => name.toLowerCase().includes(word));
+    found.sort((a, b) => isNamed(b) - isNamed(a));
     put(this.list, found.map((step) => this.#item(step)), found.length ? null : h("li", { class: "hint" }, "No step is called or described like this."));
   }
 

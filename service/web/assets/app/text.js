@@ -48,4 +48,4 @@ export function queryOf(entries) {
 export const why = (problem) => problem.replace(/^Sample \d+ \(.*?\): /, "");
 
 /** A failure in words: what the service said, without long lists. */
-export const reason = (error) => (error.problem?.detail ?? error.message).split(/[.;] Known are /)[0];
+export const reason = (error) => (error.problem?.detail ?? error.message).replace(/[.;]? Known are .*$/s, "");

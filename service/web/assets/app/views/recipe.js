@@ -11,14 +11,14 @@ import { recipeText } from "../highlight.js";
 import { Latest, pause } from "../latest.js";
 import { problemPanel } from "../notices.js";
 import { overlayOf } from "../overlay.js";
-import { fetchBatchOrSamples, fetchOriginals } from "../pictures.js";
+import { fetchBatchOrSamples, fetchOriginals, tileSize } from "../pictures.js";
 import { findPlace } from "../place.js";
 import { StepList } from "../steplist.js";
 import { why } from "../text.js";
 import { Toolbar } from "../toolbar.js";
 
 const TYPING_MILLISECONDS = 220;
-const SHOWN = 224;
+const SHOWN = 192;
 const ORIGINAL_PIXELS = 384;
 const FORMATS = ["png", "safetensors", "npz", "json"];
 
@@ -90,7 +90,7 @@ export class RecipeView {
     if (isSeen) return;
     const coded = other ?? place;
     this.code.show(recipeCode(coded), FORMATS.map((format) => [format, coded.batchUrl(format)]));
-    const [now, then] = await Promise.all([fetchBatchOrSamples(place, SHOWN, signal), other && fetchBatchOrSamples(other, SHOWN, signal)]);
+    const [now, then] = await Promise.all([place, other].map((each) => each && fetchBatchOrSamples(each, tileSize(SHOWN, each.recipe.output_shape), signal)));
     signal.throwIfAborted();
     this.#pair = { now, then, place, other };
     this.#originals = null;
@@ -113,7 +113,7 @@ export class RecipeView {
     } catch (error) {
       signal.throwIfAborted();
       if (error.problem?.code !== "invalid-recipe") throw error;
-      this.editor.refuse(locate(error.problem, text));
+      this.editor.refuse(locate(error, text));
       put(this.about, this.#pair?.then ? "Shown is the last draft that could be read." : "");
       this.#enable(false);
       return null;
