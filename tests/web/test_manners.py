@@ -1,9 +1,13 @@
 """For everybody: keyboards, screen readers, small screens, dark rooms, no scripts, no network."""
 
+import shutil
+from pathlib import Path
 from urllib.parse import quote
 
+import httpx
 import pytest
 
+from tests.e2e.conftest import serving
 from tests.web.conftest import PHONE, VIEWS, OpenPage, Visit
 
 PLACE = "dataset=shapes&split=train&batch_size=6"
@@ -151,3 +155,19 @@ def test_datasets_and_splits_are_chosen_in_the_bar(open_page: OpenPage) -> None:
     visit.page.get_by_label("Dataset", exact=True).select_option("odd")
     visit.settle()
     assert (visit.state("dataset"), visit.state("split")) == ("odd", "train")
+
+
+def test_a_dataset_that_changes_is_shown_anew(open_page: OpenPage, odd_dataset: Path, tmp_path: Path) -> None:
+    root = shutil.copytree(odd_dataset, tmp_path / "odd")
+    with serving(tmp_path, root) as start:
+        server = start(workers=0)
+        for view in ("batch", "sample", "recipe"):
+            visit = open_page(f"/?view={view}&batch_size=1&index=1&shuffle=false", at=server)
+            visit.expected_statuses = {409}
+            shutil.copy(root / "train" / "even" / "even-0.png", root / "train" / "even" / f"even-for-{view}.png")
+            size = httpx.post(f"{server.url}/datasets/odd/refresh").json()["splits"]["train"]["size"]
+            visit.page.keyboard.press("ArrowRight")
+            visit.page.get_by_text("The dataset has changed").wait_for()
+            visit.page.locator(".toolbar .of", has_text=f"of {size}").wait_for()
+            visit.settle()
+            assert visit.page.get_by_role("alert").filter(has_text="version").count() == 0

@@ -32,8 +32,19 @@ export async function request(path, { method = "GET", body, signal, priority } =
   }
   if (response.ok) return response;
   const problem = (response.headers.get("content-type") ?? "").includes("json") ? await response.json() : null;
-  throw new ApiError(problem?.detail ?? `The service answered ${response.status}.`, response.status, problem);
+  const error = new ApiError(problem?.detail ?? `The service answered ${response.status}.`, response.status, problem);
+  if (isStale(error)) {
+    forgetDatasets();
+    document.dispatchEvent(new Event(STALE));
+  }
+  throw error;
 }
+
+/** The event that tells that a dataset has changed since the page has read about it. */
+export const STALE = "batchlens-stale";
+
+/** Whether a request failed for just that: the page asks anew by itself. */
+export const isStale = (error) => error.problem?.code === "version-gone";
 
 export const getJson = async (path, options) => (await request(path, options)).json();
 

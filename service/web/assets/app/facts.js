@@ -43,10 +43,21 @@ function appliedStep({ step, applied, params }) {
   );
 }
 
+/** How much of its original a sample shows, in percent. */
+function share(recipe, row) {
+  return coverage(findFrame(recipe, row.applied, row.width, row.height).corners, row.width, row.height);
+}
+
+/** The median over a batch; null where nothing is cut away, or nothing can be read. */
+export function medianShare(recipe, rows) {
+  const shares = rows.filter((row) => !row.problem && row.width).map((row) => share(recipe, row)).sort((a, b) => a - b);
+  const median = shares[Math.floor(shares.length / 2)];
+  return shares.length && shares[0] < 99.9 ? Math.round(median) : null;
+}
+
 /** In words, how much of the original is left and what moved besides. */
 export function frameNote(recipe, row) {
-  const { corners, beyond } = findFrame(recipe, row.applied, row.width, row.height);
-  const share = coverage(corners, row.width, row.height);
+  const { beyond } = findFrame(recipe, row.applied, row.width, row.height);
   const moved = beyond.length ? `; ${beyond.join(", ")} moved pixels further than the frame shows` : "";
-  return `shows ${short(Math.round(share * 10) / 10)} % of the original${moved}`;
+  return `shows ${short(Math.round(share(recipe, row) * 10) / 10)} % of the original${moved}`;
 }

@@ -1,5 +1,7 @@
 // Of several tasks only the latest matters: a new one breaks the one before it off.
 
+import { isStale } from "./api.js";
+
 export class Latest {
   #controller = null;
 
@@ -7,7 +9,7 @@ export class Latest {
    * Runs a task.
    *
    * @param {(signal: AbortSignal) => Promise<void>} task what to do.
-   * @param {(error: Error) => void} onfail told of its failure, unless another task has begun by then.
+   * @param {(error: Error) => void} onfail told of its failure, unless another task has begun by then, or will, for the dataset has changed.
    */
   async run(task, onfail) {
     this.stop();
@@ -16,7 +18,7 @@ export class Latest {
     try {
       await task(controller.signal);
     } catch (error) {
-      if (this.#controller === controller && error.name !== "AbortError") onfail?.(error);
+      if (this.#controller === controller && error.name !== "AbortError" && !isStale(error)) onfail?.(error);
     }
   }
 

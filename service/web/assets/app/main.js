@@ -1,6 +1,6 @@
 // Starts the page, and shows the view that the state names.
 
-import { getCatalogue } from "./api.js";
+import { getCatalogue, STALE } from "./api.js";
 import { VIEWS, writeAddress } from "./address.js";
 import { copyText } from "./codepanel.js";
 import { h, put } from "./dom.js";
@@ -22,6 +22,7 @@ class Page {
   #name = null;
   #view = null;
   #update = null;
+  #renewal = null;
 
   constructor() {
     this.store = new Store();
@@ -34,6 +35,7 @@ class Page {
     const skip = h("a", { class: "skip", href: "#main", onclick: (event) => this.#skip(event) }, "Skip to the content");
     document.body.replaceChildren(skip, this.header.element, this.main, this.voice.element, this.help);
     document.addEventListener("click", (event) => this.#follow(event));
+    document.addEventListener(STALE, () => this.#renew());
     listenToKeys(() => this.#keys(), () => this.#view?.held ?? {});
   }
 
@@ -85,6 +87,15 @@ class Page {
     }
     await copyText(new URL(writeAddress(state), location.href).href);
     this.voice.say("Link copied: the same view, tomorrow and elsewhere.");
+  }
+
+  /** Several requests may learn at once that the dataset has changed; one look at its new version is enough. */
+  #renew() {
+    clearTimeout(this.#renewal);
+    this.#renewal = setTimeout(() => {
+      this.voice.say("The dataset has changed; this is its new version.");
+      this.show(this.store.state);
+    });
   }
 
   #keys() {

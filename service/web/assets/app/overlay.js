@@ -3,6 +3,8 @@
 import { svg } from "./dom.js";
 import { findFrame } from "./frame.js";
 
+const LEAST_SCALE = 0.45;
+
 const points = (corners) => corners.map((corner) => corner.map((each) => each.toFixed(2)).join(",")).join(" ");
 
 /**
@@ -29,6 +31,19 @@ export function overlay(width, height, frames) {
 /** The overlay of one row of a batch. */
 export function overlayOf(recipe, row) {
   return overlay(row.width, row.height, [findFrame(recipe, row.applied, row.width, row.height).corners]);
+}
+
+/**
+ * The CSS transform that shrinks and moves an original in the middle of a square, so that frames which reach beyond it are seen, too.
+ *
+ * @param {number[][][]} frames corners of each. What would make the original tiny stays cut off.
+ */
+export function makeRoom(width, height, frames) {
+  const [xs, ys] = [0, 1].map((axis) => [0, axis ? height : width, ...frames.flat().map((corner) => corner[axis])]);
+  const [left, right, top, bottom] = [Math.min(...xs), Math.max(...xs), Math.min(...ys), Math.max(...ys)];
+  const side = Math.max(width, height);
+  const scale = Math.max(LEAST_SCALE, Math.min(1, side / (right - left), side / (bottom - top)));
+  return scale === 1 ? "none" : `scale(${scale}) translate(${(50 * (width - left - right)) / width}%, ${(50 * (height - top - bottom)) / height}%)`;
 }
 
 /** How much of the original's area a frame covers, in percent; what lies outside the original does not count. */

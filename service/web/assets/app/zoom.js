@@ -34,16 +34,26 @@ export class ZoomView {
 
   fit() {
     this.#scale = 1;
-    this.#offset = [0, 0];
     this.#draw();
   }
 
   /** Zooms by a factor around a point of the viewport, its middle by default. */
-  zoom(factor, point = [this.viewport.clientWidth / 2, this.viewport.clientHeight / 2]) {
+  zoom(factor, point = this.#room.map((side) => side / 2)) {
     const scale = Math.min(MOST, Math.max(1, this.#scale * factor));
-    this.#offset = this.#offset.map((offset, axis) => point[axis] - ((point[axis] - offset) * scale) / this.#scale);
+    const [left, top] = [this.canvas.offsetLeft, this.canvas.offsetTop];
+    this.#offset = [point[0] - left, point[1] - top].map((at, axis) => at - ((at - this.#offset[axis]) * scale) / this.#scale);
     this.#scale = scale;
     this.#draw();
+  }
+
+  get #room() {
+    return [this.viewport.clientWidth, this.viewport.clientHeight];
+  }
+
+  /** Keeps the image in the viewport: over all of it where it is large enough, else in its middle. */
+  #held(offset, room, start, side) {
+    const spare = room - side * this.#scale;
+    return spare >= 0 ? spare / 2 - start : Math.min(-start, Math.max(spare - start, offset));
   }
 
   pan(x, y) {
@@ -52,20 +62,20 @@ export class ZoomView {
   }
 
   #draw() {
-    const room = [this.viewport.clientWidth, this.viewport.clientHeight];
-    this.#offset = this.#offset.map((offset, axis) => Math.min(0, Math.max(room[axis] * (1 - this.#scale), offset)));
+    const [{ canvas }, [width, height]] = [this, this.#room];
+    this.#offset = [this.#held(this.#offset[0], width, canvas.offsetLeft, canvas.offsetWidth), this.#held(this.#offset[1], height, canvas.offsetTop, canvas.offsetHeight)];
     this.canvas.style.transform = `translate(${this.#offset[0]}px, ${this.#offset[1]}px) scale(${this.#scale})`;
     this.viewport.classList.toggle("zoomed", this.#scale > 1);
     put(this.readout, `${this.#magnification()} %`);
   }
 
-  #magnification = () => Math.round(((this.viewport.clientWidth * this.#scale) / this.canvas.width) * 100);
+  #magnification = () => Math.round(((this.canvas.offsetWidth * this.#scale) / this.canvas.width) * 100);
 
   #listen() {
     const { viewport } = this;
     viewport.addEventListener("keydown", (event) => this.#onKey(event));
     viewport.addEventListener("wheel", (event) => this.#onWheel(event), { passive: false });
-    viewport.addEventListener("dblclick", (event) => this.zoom(2, [event.offsetX, event.offsetY]));
+    viewport.addEventListener("dblclick", (event) => this.zoom(2, this.#point(event)));
     viewport.addEventListener("pointerdown", (event) => {
       this.#drag = [event.clientX, event.clientY];
       viewport.setPointerCapture(event.pointerId);
@@ -97,8 +107,12 @@ export class ZoomView {
   #onWheel(event) {
     if (!event.ctrlKey && document.activeElement !== this.viewport) return;
     event.preventDefault();
+    this.zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, this.#point(event));
+  }
+
+  #point(event) {
     const box = this.viewport.getBoundingClientRect();
-    this.zoom(event.deltaY < 0 ? 1.2 : 1 / 1.2, [event.clientX - box.left, event.clientY - box.top]);
+    return [event.clientX - box.left, event.clientY - box.top];
   }
 
   #read(event) {

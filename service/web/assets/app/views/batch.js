@@ -1,9 +1,9 @@
 // The batch view: an epoch, step by step, as tiles.
 
-import { forgetDatasets } from "../api.js";
 import { batchCode } from "../code.js";
 import { CodePanel } from "../codepanel.js";
 import { h, put } from "../dom.js";
+import { medianShare } from "../facts.js";
 import { Holder } from "../holder.js";
 import { recipeText } from "../highlight.js";
 import { Inspector } from "../inspector.js";
@@ -31,7 +31,6 @@ export class BatchView {
 
   constructor({ store, say }) {
     this.store = store;
-    this.say = say;
     this.toolbar = new Toolbar(store);
     this.inspector = new Inspector();
     this.tiles = new Tiles({ href: (row) => store.link({ view: "sample", index: row.index }), onlook: (position, isTapped) => this.#look(position, isTapped) });
@@ -126,8 +125,10 @@ export class BatchView {
 
   #caption(place, picture) {
     const { epoch, step } = place.state;
+    const seen = medianShare(place.recipe.recipe, picture.samples);
     const failed = picture.samples.filter((row) => row.problem).length;
     put(this.caption, h("strong", {}, `Epoch ${epoch}, step ${step}`), h("span", {}, several(picture.samples.length, "sample")),
+      seen === null ? null : h("span", { title: "The median over the batch of the part of its original that a sample shows" }, `${seen} % of the originals left`),
       failed ? h("span", { class: "why" }, `${failed} cannot be shown`) : null, timing(picture.timing));
   }
 
@@ -139,12 +140,6 @@ export class BatchView {
 
   #fail(error) {
     this.toolbar.player.stop();
-    if (error.problem?.code === "version-gone") {
-      forgetDatasets();
-      this.say("The dataset has changed; this is its new version.");
-      this.update(this.store.state);
-      return;
-    }
     if (error.place) this.#describe(error.place);
     this.#shown = null;
     this.tiles.element.hidden = true;

@@ -1,6 +1,6 @@
 // The dataset view: what is in it, class by class, size by size, image by image.
 
-import { getDataset, getJson, splitPath, withQuery } from "../api.js";
+import { forgetDatasets, getDataset, getJson, splitPath, withQuery } from "../api.js";
 import { meter, scatter } from "../charts.js";
 import { datasetCode } from "../code.js";
 import { CodePanel } from "../codepanel.js";
@@ -52,6 +52,7 @@ export class DatasetView {
   }
 
   async #load(state, signal) {
+    forgetDatasets(); // This view is about what is there now.
     const dataset = await getDataset(state.dataset);
     signal.throwIfAborted();
     const path = splitPath(state.dataset, state.split);

@@ -10,7 +10,7 @@ import { findFrame } from "../frame.js";
 import { recipeText } from "../highlight.js";
 import { Latest, pause } from "../latest.js";
 import { problemPanel } from "../notices.js";
-import { overlay } from "../overlay.js";
+import { makeRoom, overlay } from "../overlay.js";
 import { fetchBitmap, fetchOriginals, originalRecipe } from "../pictures.js";
 import { findPlace } from "../place.js";
 import { bytes, count } from "../text.js";
@@ -130,14 +130,16 @@ export class SampleView {
     this.#tell(place, details, told);
   }
 
-  #showOriginal(bitmap, told, first = 0) {
+  #showOriginal(bitmap, told) {
     const canvas = h("canvas", { role: "img", "aria-label": `Original of sample ${told.index}` });
     canvas.width = bitmap.width;
     canvas.height = bitmap.height;
     canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 0, 0);
-    const frames = [this.#frames[first], ...this.#frames.filter((_, at) => at !== first)];
-    put(this.original, styled(h("span", { class: "stage" }, canvas, frames.length ? overlay(told.width, told.height, frames) : null), { "--ratio": bitmap.width / bitmap.height }));
-    this.redraw = (at) => this.original.querySelector(".overlay").replaceWith(overlay(told.width, told.height, [this.#frames[at], ...this.#frames.filter((_, other) => other !== at)]));
+    const frames = this.#frames;
+    const draw = (at) => overlay(told.width, told.height, [frames[at], ...frames.filter((_, other) => other !== at)]);
+    const stage = h("span", { class: "stage" }, canvas, frames.length ? draw(0) : null);
+    put(this.original, styled(stage, { "--ratio": bitmap.width / bitmap.height, transform: makeRoom(told.width, told.height, frames) }));
+    this.redraw = (at) => stage.querySelector(".overlay").replaceWith(draw(at));
   }
 
   #showEpochs(told, bitmap) {
