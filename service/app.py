@@ -37,7 +37,6 @@ _LOG = logging.getLogger(__name__)
 _ROUTERS = (datasets.router, samples.router, batches.router, recipes.router, loaders.router, devices.router, health.router)
 _ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 _MOST_BODY_BYTES = 1 << 16
-_ARENA_SHARE = 4
 _DESCRIPTION = """Every augmented batch has a URL.
 
 A batch is a pure function of its address: the same link shows the same pixels tomorrow, on another replica, in a browser as PNG and in a training loop."""
@@ -87,9 +86,8 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
     named = named_recipes(settings.recipes)
     _check_split_recipes(settings, named)
     selection = Selection(inventory, settings.device)
-    limits = LoaderLimits(settings.workers, settings.slab_bytes, settings.queue_length, settings.deadline_seconds)
-    arena_bytes = settings.arena_bytes if settings.arena_bytes is not None else Processor().memory().total_bytes // _ARENA_SHARE
-    registry = Registry(limits, arena_bytes, selection.current.id, inventory.torch_device)
+    limits = LoaderLimits.of(settings, Processor().memory().total_bytes)
+    registry = Registry(limits, selection.current.id, inventory.torch_device)
     index_folder = settings.index_folder
     cache = IndexCache(index_folder) if index_folder else None
     catalogue = Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes, cache, progress)

@@ -1,6 +1,6 @@
 """The shapes of queries, with their ranges and defaults."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -15,6 +15,7 @@ def _none_if_empty(value: object) -> object:
     return None if value == "" else value
 
 
+View = Literal["batch", "sample", "recipe", "dataset", "devices"]
 Text = Annotated[str | None, BeforeValidator(_none_if_empty)]
 
 
@@ -69,6 +70,7 @@ class ViewsQuery(Query):
     columns: int | None = Field(None, ge=1, le=64, description="Tiles in a row; all of them, up to 9, by default.")
     tile: int | None = Field(None, ge=16, le=1024, description="Longest side of a tile in pixels.")
     labels: bool = Field(True, description="Whether each tile carries its title.")
+    original: bool = Field(True, description="Whether the picture begins with the original.")
     max_resolution: int | None = Field(
         None,
         ge=0,
@@ -88,11 +90,25 @@ class SamplesQuery(Query):
 
 
 class PageQuery(Query):
-    """What the page for people shows."""
+    """What the page for people shows. Scripts show all of it; the plain page what it can."""
 
+    view: View = Field("batch", description="Which view.")
+    dataset: Text = Field(None, description="Only this dataset.", examples=["shapes"])
+    split: Text = Field(None, description="Only this split.", examples=["train"])
     epoch: int = Field(0, ge=0, le=_LARGEST, description="Which pass over each split.")
     step: int = Field(0, ge=0, le=_LARGEST, description="Position of the batch in the epoch; the last one where there are fewer.")
     seed: int = Field(0, ge=0, le=_LARGEST, description="Picks the order and the randomness.")
+    batch_size: int | None = Field(None, ge=1, le=_LARGEST, description="Samples in a step; as many as look well by default.", examples=[4])
+    shuffle: bool | None = Field(None, description="Whether the epoch's order is shuffled; the split's own by default.")
+    drop_last: bool = Field(False, description="Whether an incomplete last block is left out.")
+    rank: int = Field(0, ge=0, le=_LARGEST, description="This consumer, below world_size.")
+    world_size: int = Field(1, ge=1, le=_LARGEST, description="Number of consumers that share each step.")
+    recipe: Text = Field(None, description="A named recipe, or a recipe's text; each split's own by default.", examples=["train"])
+    draft: Text = Field(None, description="A recipe being written, for the recipe view.")
+    index: int | None = Field(None, ge=0, le=_LARGEST, description="A sample, for the sample view.", examples=[0])
+    class_name: Text = Field(None, alias="class", description="Only this class, for the dataset view.", examples=["circle"])
+    offset: int = Field(0, ge=0, le=_LARGEST, description="Samples to pass over, for the dataset view.")
+    version: Text = Field(None, description="The dataset's version that the link was made for.")
 
 
 class RecipeQuery(Query):

@@ -8,11 +8,12 @@ from fastapi import Query as QueryParameters
 from service.api.dependencies import ServicesDep
 from service.api.errors import problems
 from service.api.queries import RecipeQuery
-from service.api.schemas import RecipeDetail, RecipeList
+from service.api.schemas import ParsedRecipe, RecipeList
 from service.errors import InvalidRecipe
 from service.recipes.presets import resolve_recipe
 from service.recipes.recipe import parse_recipe
 from service.recipes.steps import describe_steps
+from service.recipes.torchvision_code import write_code
 
 router = APIRouter(prefix="/recipes", tags=["recipes"])
 
@@ -25,6 +26,7 @@ def list_recipes(services: ServicesDep) -> RecipeList:
 
 
 @router.get("/parse", responses=problems(InvalidRecipe))
-def parse(services: ServicesDep, query: Annotated[RecipeQuery, QueryParameters()]) -> RecipeDetail:
-    """Reads a recipe: canonical text, head and tail, element type and output shape."""
-    return RecipeDetail.model_validate(resolve_recipe(query.recipe, services.recipes).describe())
+def parse(services: ServicesDep, query: Annotated[RecipeQuery, QueryParameters()]) -> ParsedRecipe:
+    """Reads a recipe: canonical text, head and tail, element type, output shape, and the same as code for torchvision."""
+    recipe = resolve_recipe(query.recipe, services.recipes)
+    return ParsedRecipe.model_validate(recipe.describe() | {"torchvision": write_code(recipe.text)})

@@ -1,6 +1,7 @@
 """`/samples`: single images, as they are and as the epochs will show them."""
 
-from typing import Annotated
+from enum import StrEnum
+from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Path, Request, Response
 from fastapi import Query as QueryParameters
@@ -13,11 +14,11 @@ from service.api.orders import is_pinned, make_views_order
 from service.api.originals import OriginalResponse
 from service.api.queries import SamplesQuery, ViewsQuery
 from service.api.ranges import check_range
-from service.api.schemas import SampleDetail, SamplePage
+from service.api.schemas import SampleDetail, SamplePage, ViewsProvenance
 from service.encoding.batch import Batch
-from service.encoding.formats import Piece
+from service.encoding.formats import FORMATS, PICTURES, Piece
 from service.encoding.picture import PictureOptions, draw_views
-from service.encoding.png import encode_png
+from service.encoding.provenance import encode_views
 from service.errors import (
     ImageTooLarge,
     InvalidRecipe,
@@ -43,7 +44,11 @@ _MOST_COLUMNS = 9
 Index = Annotated[int, Path(ge=0, le=2**63 - 1, description="Position in the split's sorted listing.", examples=[0])]
 _IMAGE = cached_responses("The file.", "image/*", is_rendered=False)
 _PART = {206: cached_responses("The part or parts of the file that the Range header asks for.", "image/*", "multipart/byteranges", is_rendered=False)[200]}
-_PICTURE = cached_responses("The picture.", "image/png")
+_VIEW_TYPES = [FORMATS[name].media_type for name in PICTURES]
+_VIEWS = cached_responses("The picture, or what was done to the sample in each epoch.", *_VIEW_TYPES, model=ViewsProvenance)
+
+ViewFormat = StrEnum("ViewFormat", [(name, name) for name in (*PICTURES, "json")])  # type: ignore[misc]
+ViewFormatPath: TypeAlias = Annotated[ViewFormat, Path(description="How to have it.")]
 
 
 @router.get("", responses=problems(UnknownDataset, UnknownSplit, UnknownClass))
@@ -79,25 +84,36 @@ def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Ind
 
 
 @router.get(
-    "/{index}/views.png",
+    "/{index}/views.{format}",
     response_class=Response,
-    responses=_PICTURE | problems(UnknownDataset, UnknownSplit, UnknownSample, InvalidRecipe, VersionGone, *RENDERING),
+    responses=_VIEWS | problems(UnknownDataset, UnknownSplit, UnknownSample, InvalidRecipe, VersionGone, *RENDERING),
 )
 async def get_views(
-    request: Request, services: ServicesDep, dataset: DatasetDep, split: SplitDep, index: Index, query: Annotated[ViewsQuery, QueryParameters()]
+    request: Request,
+    services: ServicesDep,
+    dataset: DatasetDep,
+    split: SplitDep,
+    index: Index,
+    format: ViewFormatPath,  # noqa: A002
+    query: Annotated[ViewsQuery, QueryParameters()],
 ) -> Response:
-    """Draws the original, then the same sample as each epoch will show it."""
+    """Draws the original, then the same sample as each epoch will show it; or tells what each epoch does to it."""
     watch, file = Stopwatch(), split.file(index)
     order = make_views_order(services, dataset, split, query, index)
-    options = PictureOptions(columns=query.columns or min(query.epochs + 1, _MOST_COLUMNS), tile=query.tile, labels=query.labels)
+    tiles = query.epochs + query.original
+    options = PictureOptions(columns=query.columns or min(tiles, _MOST_COLUMNS), tile=query.tile, labels=query.labels)
     watch.lap("plan")
 
-    def encode(batch: Batch, _: str) -> list[Piece]:
-        original, row = Image.fromarray(dataset.reader.pixels(file, order.address.max_resolution)), batch.rows[0]
-        titles = [f"original {row.width}x{row.height}", *(f"epoch {query.epoch + position}" for position in range(query.epochs))]
-        return [encode_png(draw_views(original, batch.images, titles, order.recipe.normalization, options))]
+    def encode(batch: Batch, etag: str) -> list[Piece]:
+        if format not in PICTURES:
+            return [encode_views(batch, etag, order.recipe.tail, order.recipe.dtype)]
+        row, titles = batch.rows[0], [f"epoch {query.epoch + position}" for position in range(query.epochs)]
+        original = Image.fromarray(dataset.reader.pixels(file, order.address.max_resolution)) if query.original else None
+        titles = [f"original {row.width}x{row.height}", *titles] if query.original else titles
+        return [PICTURES[format](draw_views(original, batch.images, titles, order.recipe.normalization, options))]
 
-    return await answer_rendered(request, services, Asked(order, is_pinned(services, query), watch), ("views", repr(options)), "image/png", encode)
+    form = ("views", format, repr((query.original, options)) if format in PICTURES else "")
+    return await answer_rendered(request, services, Asked(order, is_pinned(services, query), watch), form, FORMATS[format].media_type, encode)
 
 
 def _describe(services: Services, dataset: Dataset, split: Split, index: int) -> SampleDetail:

@@ -177,6 +177,35 @@ class ProvenanceRow(BaseModel):
     applied: list[AppliedStep]
 
 
+class ViewDetail(BaseModel):
+    """A sample as one epoch shows it."""
+
+    epoch: int
+    key: str = Field(description="The sample's random key in this epoch: 64 bits as 16 hexadecimal digits.")
+    shape: list[int] = Field(description="[C, H, W].")
+    applied: list[AppliedStep]
+
+
+class ViewsProvenance(BaseModel):
+    """What several epochs do to one sample."""
+
+    etag: str
+    dataset: str
+    version: str
+    split: str
+    recipe: str
+    tail: str = Field(description="End of the recipe that only rescales numbers; `applied` tells what was done before it.")
+    seed: int
+    index: int
+    label: int
+    class_name: str = Field(serialization_alias="class")
+    file: str
+    width: int = Field(description="Of the original in pixels.")
+    height: int
+    dtype: str = Field(description="What a batch of these samples holds where a request does not say.")
+    views: list[ViewDetail]
+
+
 class Provenance(BaseModel):
     """Where a batch comes from and what was done to it."""
 
@@ -232,6 +261,12 @@ class RecipeDetail(BaseModel):
     tail: str = Field(description="The end that only rescales numbers.")
     dtype: str = Field(description="What it yields.")
     output_shape: list[int | None] = Field(description="[C, H, W]; null where it depends on the image or on chance.")
+
+
+class ParsedRecipe(RecipeDetail):
+    """A recipe, read on request."""
+
+    torchvision: str = Field(description="Python code that binds `transform` to the same steps as a torchvision.transforms.v2.Compose.")
 
 
 class RecipeList(BaseModel):

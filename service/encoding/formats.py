@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from PIL.Image import Image
+
 from service.encoding.batch import Batch
 from service.encoding.jpeg import encode_jpeg
 from service.encoding.npz import encode_npz
@@ -16,6 +18,10 @@ from service.encoding.webp import encode_webp
 
 Piece = bytes | memoryview
 """Part of a body. A view keeps the memory alive that it shows, but not the slot: see `Delivery.keep`."""
+
+
+PICTURES: Mapping[str, Callable[[Image], bytes]] = {"png": encode_png, "webp": encode_webp, "jpg": encode_jpeg}
+"""How a picture is written, by suffix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,16 +72,9 @@ def _npz(batch: Batch, presentation: Presentation) -> list[Piece]:
     return encode_npz(name_arrays(batch), tell_metadata(batch, presentation.etag, presentation.tail, presentation.classes))
 
 
-def _png(batch: Batch, presentation: Presentation) -> list[Piece]:
-    return [encode_png(draw_batch(batch, presentation.normalization, presentation.picture))]
-
-
-def _webp(batch: Batch, presentation: Presentation) -> list[Piece]:
-    return [encode_webp(draw_batch(batch, presentation.normalization, presentation.picture))]
-
-
-def _jpeg(batch: Batch, presentation: Presentation) -> list[Piece]:
-    return [encode_jpeg(draw_batch(batch, presentation.normalization, presentation.picture))]
+def _picture(name: str) -> Callable[[Batch, Presentation], list[Piece]]:
+    write = PICTURES[name]
+    return lambda batch, presentation: [write(draw_batch(batch, presentation.normalization, presentation.picture))]
 
 
 def _json(batch: Batch, presentation: Presentation) -> list[Piece]:
@@ -85,9 +84,9 @@ def _json(batch: Batch, presentation: Presentation) -> list[Piece]:
 FORMATS: Mapping[str, Format] = {
     "safetensors": Format("safetensors", "application/x-safetensors", _safetensors, is_view=True),
     "npz": Format("npz", "application/x-npz", _npz),
-    "png": Format("png", "image/png", _png, is_picture=True),
-    "webp": Format("webp", "image/webp", _webp, is_picture=True, is_lossy=True),
-    "jpg": Format("jpg", "image/jpeg", _jpeg, is_picture=True, is_lossy=True),
+    "png": Format("png", "image/png", _picture("png"), is_picture=True),
+    "webp": Format("webp", "image/webp", _picture("webp"), is_picture=True, is_lossy=True),
+    "jpg": Format("jpg", "image/jpeg", _picture("jpg"), is_picture=True, is_lossy=True),
     "json": Format("json", "application/json", _json),
 }
 """Every format by its suffix; the first is what a client gets that accepts anything."""

@@ -120,16 +120,16 @@ def draw_batch(batch: Batch, normalization: Normalization | None, options: Pictu
 
 
 def draw_views(
-    original: Image.Image, views: Sequence[Tensor], titles: Sequence[str], normalization: Normalization | None, options: PictureOptions
+    original: Image.Image | None, views: Sequence[Tensor], titles: Sequence[str], normalization: Normalization | None, options: PictureOptions
 ) -> Image.Image:
     """Draws a photo and, beside it, what a model sees of it.
 
     The original is fitted into the cell that the views need; with no view, into `options.tile`. Thread-safe, as long as nobody else uses `original`.
 
     Args:
-        original: the photo, in any mode.
+        original: the photo, in any mode; None to draw the views alone, which are then at least one.
         views: the sample as each epoch shows it, [C, H, W] each, of any sizes.
-        titles: one for the original, then one for each view.
+        titles: one for the original where there is one, then one for each view.
         normalization: the `Normalize` that the views went through, or None.
         options: the layout.
 
@@ -140,14 +140,14 @@ def draw_views(
         InvalidParameter: as `draw_batch`.
         ValueError: there are not as many titles as tiles.
     """
-    if len(titles) != 1 + len(views):
-        raise ValueError(f"{1 + len(views)} tiles have {len(titles)} titles.")
+    photos = () if original is None else (original,)
+    if len(titles) != len(photos) + len(views):
+        raise ValueError(f"{len(photos) + len(views)} tiles have {len(titles)} titles.")
     sizes = [Size.of(view).scaled(options.tile) for view in views]
-    photo = Size(original.height, original.width)
-    cell = Size.around(sizes or [photo.scaled(options.tile)])
+    cell = Size.around(sizes or [Size(photo.height, photo.width).scaled(options.tile) for photo in photos])
     _check_size(len(titles), cell, options)
-    first = _resized(original, photo.within(cell))
-    tiles = (first, *(_tile(view, normalization, size) for view, size in zip(views, sizes, strict=True)))
+    first = (_resized(photo, Size(photo.height, photo.width).within(cell)) for photo in photos)
+    tiles = (*first, *(_tile(view, normalization, size) for view, size in zip(views, sizes, strict=True)))
     return _lay_out(tiles, [drawable(title) for title in titles], cell, options)
 
 

@@ -47,6 +47,46 @@ def encode_provenance(batch: Batch, etag: str, tail: str) -> bytes:
     return json.dumps(describe_batch(batch, etag, tail), ensure_ascii=False, allow_nan=False).encode()
 
 
+def describe_views(batch: Batch, etag: str, tail: str, dtype: str) -> dict[str, Any]:
+    """Tells what several epochs do to one sample.
+
+    Args:
+        batch: the sample as each epoch shows it; its address names the first epoch.
+        etag: of this answer.
+        tail: the recipe's tail, which views stop before: it moves no pixel.
+        dtype: what the whole recipe yields.
+
+    Returns:
+        a JSON-ready dictionary; see `service.api.schemas.ViewsProvenance`.
+    """
+    address, first = batch.address, batch.rows[0]
+    return {
+        "etag": etag,
+        "dataset": address.dataset,
+        "version": address.version,
+        "split": address.split,
+        "recipe": address.recipe,
+        "tail": tail,
+        "seed": address.seed,
+        "index": first.index,
+        "label": first.label,
+        "class": first.class_name,
+        "file": first.file,
+        "width": first.width,
+        "height": first.height,
+        "dtype": dtype,
+        "views": [
+            {"epoch": address.epoch + position, "key": _key(row), "shape": list(image.shape), "applied": _applied(row)}
+            for position, (row, image) in enumerate(zip(batch.rows, batch.images, strict=True))
+        ],
+    }
+
+
+def encode_views(batch: Batch, etag: str, tail: str, dtype: str) -> bytes:
+    """Writes the same as UTF-8 JSON."""
+    return json.dumps(describe_views(batch, etag, tail, dtype), ensure_ascii=False, allow_nan=False).encode()
+
+
 def _shape(batch: Batch) -> list[int] | None:
     """Gives [B, C, H, W]; None where the samples' shapes differ."""
     if batch.block is not None:
@@ -64,7 +104,15 @@ def _describe_row(position: int, row: Row) -> dict[str, Any]:
         "file": row.file,
         "width": row.width,
         "height": row.height,
-        "key": f"{row.key:016x}",
+        "key": _key(row),
         "problem": row.problem,
-        "applied": [{"step": each.step, "applied": each.applied, "params": each.params} for each in row.applied],
+        "applied": _applied(row),
     }
+
+
+def _key(row: Row) -> str:
+    return f"{row.key:016x}"
+
+
+def _applied(row: Row) -> list[dict[str, Any]]:
+    return [{"step": each.step, "applied": each.applied, "params": each.params} for each in row.applied]

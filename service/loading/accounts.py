@@ -1,6 +1,11 @@
 """What a loader may use, and what it has done."""
 
 from dataclasses import dataclass
+from typing import Self
+
+from service.settings import Settings
+
+_ARENA_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,12 +17,25 @@ class LoaderLimits:
         slab_bytes: shared memory for batches.
         queue_length: jobs that may wait.
         deadline_seconds: longest time a batch may take.
+        arena_bytes: shared memory for decoded photos, of all loaders together.
     """
 
     workers: int
     slab_bytes: int
     queue_length: int
     deadline_seconds: float
+    arena_bytes: int
+
+    @classmethod
+    def of(cls, settings: Settings, memory_bytes: int) -> Self:
+        """Reads the limits from the settings.
+
+        Args:
+            settings: of the service.
+            memory_bytes: what the machine has; a quarter of it is for decoded photos where the settings do not say.
+        """
+        arena_bytes = memory_bytes // _ARENA_SHARE if settings.arena_bytes is None else settings.arena_bytes
+        return cls(settings.workers, settings.slab_bytes, settings.queue_length, settings.deadline_seconds, arena_bytes)
 
 
 @dataclass(slots=True)

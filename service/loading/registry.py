@@ -26,14 +26,13 @@ class Registry:
 
     Args:
         limits: what each loader may use.
-        arena_bytes: memory for decoded pixels, of all loaders together.
         device_id: where to render at first.
         torch_device: turns a device's id into torch's device.
     """
 
-    def __init__(self, limits: LoaderLimits, arena_bytes: int, device_id: str, torch_device: Callable[[str], torch.device]) -> None:
+    def __init__(self, limits: LoaderLimits, device_id: str, torch_device: Callable[[str], torch.device]) -> None:
         self._limits = limits
-        self._budget = Budget(arena_bytes)
+        self._budget = Budget(limits.arena_bytes)
         self._device_id = device_id
         self._torch_device = torch_device
         self._lock = threading.Lock()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from service.devices.processor import Processor
 from service.errors import NotReady
 from service.loading.accounts import LoaderLimits
 from service.loading.registry import Registry
@@ -101,13 +102,17 @@ class Trial:
         """
         idle_bytes = self.watch.taken_bytes()
         tell(PARTS[0])
-        registry = Registry(_limits(self.settings, setting.workers), self.device_id, self.inventory.torch_device)
+        registry = Registry(self.limits(setting.workers), self.device_id, self.inventory.torch_device)
         try:
             logs, most_bytes = asyncio.run(self.watch.guard(self._consume(registry, setting.batch_size, tell)))
             footprint = self._footprint(registry, setting, logs, most_bytes, idle_bytes)
         finally:
             registry.close()
         return _sum_up(setting, logs, most_bytes, max(most_bytes, footprint.predict(self.effective(setting), IN_FLIGHT))), footprint
+
+    def limits(self, workers: int) -> LoaderLimits:
+        """Gives what a loader of so many workers may use."""
+        return replace(LoaderLimits.of(self.settings, Processor().memory().total_bytes), workers=workers)
 
     def effective(self, setting: Setting) -> Setting:
         """Gives the setting with batches as large as the split has samples for."""
@@ -158,12 +163,6 @@ def _sum_up(setting: Setting, logs: Logs, most_bytes: int, full_bytes: int) -> M
         samples=len(logs.first.indices),
         unreadable=len(logs.first.unreadable),
     )
-
-
-def _limits(settings: Settings, workers: int) -> LoaderLimits:
-    """Takes the settings' limits; they have the same names there."""
-    values: dict[str, Any] = {each.name: getattr(settings, each.name) for each in fields(LoaderLimits)}
-    return LoaderLimits(**(values | {"workers": workers}))
 
 
 async def _start(registry: Registry, subject: Subject) -> None:

@@ -1,4 +1,4 @@
-"""`/` and `/docs`: pages for people that need nothing from outside, run no script of their own making and trust no name."""
+"""`/` and `/docs`: pages for people that need nothing from outside, make no markup of strings and trust no name. What scripts show is tested in tests/web."""
 
 import re
 from html import unescape
@@ -9,9 +9,11 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from service.encoding.formats import FORMATS
+from service.web import page as page_module
 from tests.api.conftest import Client, OpenClient, read_pixels
 
 HOSTILE = ["<script>alert(1)", '"><img src=x onerror=alert(1)>', "' onload='alert(1)", "&lt;b&gt;", "{step}", "a b?c#d%e", "javascript:alert(1)", "ünï☃"]
+ASSETS = Path(page_module.__file__).parent / "assets"
 CARRIERS = {"href", "src", "srcset", "action", "poster", "data", "formaction"}
 
 
@@ -79,13 +81,28 @@ def test_a_page_holds_no_script_and_no_style(client: Client, path: str) -> None:
     assert "frame-ancestors 'none'" in policy
 
 
-def test_the_page_runs_no_script_at_all(client: Client) -> None:
-    assert "script" not in [tag for tag, _ in read_page(client).tags]
-    assert "unsafe-inline" not in client.get("/").headers["content-security-policy"]
+def test_the_policy_lets_no_string_become_markup_or_code(client: Client) -> None:
+    policy = client.get("/").headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "data:" not in policy
+    assert "require-trusted-types-for 'script'; trusted-types 'none'" in policy
+    scripts = [path.read_text() for path in ASSETS.rglob("*.js")]
+    assert len(scripts) > 20
+    assert not [found for script in scripts for found in re.findall(r"(?:inner|outer)HTML|insertAdjacentHTML|document\.write|\beval\(|new Function", script)]
+
+
+def test_every_module_is_served_named_in_the_page_and_short(client: Client) -> None:
+    named = {attributes["href"] for tag, attributes in read_page(client).tags if tag == "link" and attributes["rel"] == "modulepreload"}
+    modules = list((ASSETS / "app").rglob("*.js"))
+    assert named == {f"/assets/{path.relative_to(ASSETS).as_posix()}" for path in modules}
+    for path in modules:
+        assert len(path.read_text().splitlines()) <= 300, path
+        assert client.get(f"/assets/{path.relative_to(ASSETS).as_posix()}").headers["content-type"].startswith("text/javascript")
 
 
 def test_assets_refer_to_nothing_outside_and_are_checked_each_time(client: Client) -> None:
-    for path in ("/assets/page.css", "/assets/icon.svg", "/assets/docs.js", "/docs/assets/swagger-ui.css"):
+    own = [f"/assets/{path.relative_to(ASSETS).as_posix()}" for path in ASSETS.rglob("*.*")]
+    for path in (*own, "/docs/assets/swagger-ui.css"):
         answer = client.get(path)
         assert answer.headers["cache-control"] == "no-cache"
         assert client.get(path, headers={"if-none-match": answer.headers["etag"]}).status_code == 304
@@ -135,7 +152,44 @@ def test_the_page_stands_the_largest_numbers(client: Client) -> None:
     assert client.get(page.links("png")[0]).status_code == 200
 
 
-@pytest.mark.parametrize("query", ["epoch=-1", "epoch=x", f"seed={2**63}", "step=", "page=2"])
+def test_the_page_shows_what_a_link_asks_for(client: Client) -> None:
+    query = "dataset=pets&split=train&batch_size=3&shuffle=false&recipe=CenterCrop(20)&epoch=1&step=1"
+    shown = read_page(client, f"/?{query}")
+    rows = client.json(shown.links("json")[0])["samples"]
+    assert [row["index"] for row in rows] == [3, 4, 5]
+    assert "CenterCrop(20)" in shown.texts
+    assert [tag for tag, _ in shown.tags].count("article") == 1
+    following = read_page(client, shown.links("next step")[0])
+    assert [row["index"] for row in client.json(following.links("json")[0])["samples"]] == [6, 7, 8]
+    hidden = {attributes["name"]: attributes["value"] for tag, attributes in shown.tags if tag == "input" and attributes["type"] == "hidden"}
+    assert hidden == {"dataset": "pets", "split": "train", "batch_size": "3", "shuffle": "false", "recipe": "CenterCrop(20)"}
+
+
+def test_the_page_shows_a_sample(client: Client) -> None:
+    shown = read_page(client, "/?view=sample&dataset=pets&split=val&index=2&epoch=3")
+    source = next(attributes["src"] for tag, attributes in shown.tags if tag == "img" and "/views.png" in (attributes["src"] or ""))
+    assert parse_qs(urlsplit(source).query)["epoch"] == ["3"]
+    assert client.get(source).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("dataset=birds", "There is no dataset 'birds'."),
+        ("dataset=pets&split=test", "There is no split 'test'."),
+        ("recipe=Zoom(3)", "There is no step Zoom"),
+        ("rank=2", "rank 2 is not below world_size 1"),
+        ("batch_size=100000", "batch_size 100000 is above"),
+        ("dataset=<script>alert(1)</script>", "<script>alert(1)"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_the_page(client: Client, query: str, said: str) -> None:
+    shown = read_page(client, f"/?{query}")
+    assert any(said in text for text in shown.texts)
+    assert [attributes["src"] for tag, attributes in shown.tags if tag == "script"] == ["/assets/boot.js", "/assets/app/main.js"]
+
+
+@pytest.mark.parametrize("query", ["epoch=-1", "epoch=x", f"seed={2**63}", "step=", "page=2", "view=all"])
 def test_a_page_that_cannot_be_is_refused(client: Client, query: str) -> None:
     assert query.partition("=")[0] in client.problem(f"/?{query}", 422, "invalid-parameter")["detail"]
 

@@ -66,6 +66,10 @@ def test_a_recipe_is_read(client: Client) -> None:
         "normalization": None,
         "random": False,
         "steps": ["Resize(256)", "CenterCrop([224, 200])", "ToTensor()"],
+        "torchvision": (
+            "import torch\nfrom torchvision.transforms import v2\n\n"
+            "transform = v2.Compose([\n    v2.ToImage(),\n    v2.Resize(256),\n    v2.CenterCrop([224, 200]),\n    v2.ToDtype(torch.float32, scale=True),\n])\n"
+        ),
     }
 
 

@@ -1,4 +1,4 @@
-"""`/views.png`: a sample beside what each epoch makes of it."""
+"""`/views`: a sample beside what each epoch makes of it."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.api.conftest import TRAIN, VAL, Client, OpenClient
+from tests.api.conftest import TRAIN, VAL, Client, OpenClient, read_pixels
 
 RECIPE = "RandomResizedCrop(40) | RandomHorizontalFlip() | ToTensor() | Normalize([0.4, 0.5, 0.6], [0.2, 0.3, 0.2])"
 PADDING = 2
@@ -51,7 +51,7 @@ def test_defaults_are_said_explicitly_or_not(client: Client) -> None:
     assert plain.content == explicit.content == named.content
 
 
-@pytest.mark.parametrize("change", ["epochs=3", "epoch=1", "seed=1", "recipe=val", "columns=2", "tile=32", "labels=false"])
+@pytest.mark.parametrize("change", ["epochs=3", "epoch=1", "seed=1", "recipe=val", "columns=2", "tile=32", "labels=false", "original=false"])
 def test_whatever_changes_the_picture_changes_its_tag(client: Client, change: str) -> None:
     path = f"{TRAIN}/samples/0/views.png"
     first = client.get(path, params={"epochs": 2})
@@ -78,6 +78,47 @@ def test_a_pinned_version_lasts_for_ever_and_a_wrong_one_is_refused(client: Clie
     assert "immutable" in client.get(f"{pinned}&recipe=CenterCrop(20)").headers["cache-control"]
     assert client.get(pinned).headers["cache-control"] == "no-cache", "the settings may change the recipe"
     assert client.problem(f"{TRAIN}/samples/0/views.png?version=old", 409, "version-gone")["current"] == version
+
+
+def test_a_view_alone_has_the_pixels_of_the_batch(client: Client) -> None:
+    query = {"recipe": RECIPE, "seed": 7, "batch_size": 1, "shuffle": False, "labels": False}
+    for index in (0, 3):
+        batch = client.pixels(f"{VAL}/batches/5/{index}.png", params=query)
+        view = client.pixels(
+            f"{VAL}/samples/{index}/views.png", params={"recipe": RECIPE, "seed": 7, "epoch": 5, "epochs": 1, "labels": False, "original": False}
+        )
+        assert view.shape == (40, 40, 3)
+        assert np.array_equal(view, batch)
+
+
+def test_views_tell_what_each_epoch_does(client: Client) -> None:
+    query = {"recipe": RECIPE, "seed": 7}
+    told = client.json(f"{VAL}/samples/3/views.json", params=query | {"epoch": 2, "epochs": 3})
+    sample = client.json(f"{VAL}/samples/3")
+    assert {name: told[name] for name in ("index", "label", "class", "file", "width", "height")} == {name: sample[name] for name in told if name in sample}
+    assert (told["dataset"], told["split"], told["seed"], told["dtype"]) == ("pets", "val", 7, "float32")
+    assert [view["epoch"] for view in told["views"]] == [2, 3, 4]
+    assert told["tail"] == RECIPE.partition("Flip() | ")[2]
+    for view in told["views"]:
+        row = client.json(f"{VAL}/batches/{view['epoch']}/3.json", params=query | {"batch_size": 1, "shuffle": False, "dtype": "uint8"})["samples"][0]
+        assert (row["index"], row["key"], row["applied"]) == (3, view["key"], view["applied"])
+        assert view["shape"] == [3, 40, 40]
+    assert len({view["key"] for view in told["views"]}) == 3
+    assert client.json(f"{VAL}/samples/3/views.json", params={"recipe": "Grayscale()|CenterCrop([8,9])"})["views"][0]["shape"] == [1, 8, 9]
+
+
+@pytest.mark.parametrize("suffix", ["webp", "jpg"])
+def test_views_come_in_lighter_formats(client: Client, suffix: str) -> None:
+    exact = client.get(f"{TRAIN}/samples/0/views.png?epochs=2")
+    answer = client.get(f"{TRAIN}/samples/0/views.{suffix}?epochs=2")
+    assert answer.headers["content-type"] == {"webp": "image/webp", "jpg": "image/jpeg"}[suffix]
+    assert answer.headers["etag"] != exact.headers["etag"]
+    drawn = read_pixels(answer.content).astype(int)
+    assert abs(drawn - read_pixels(exact.content)).mean() < 20
+
+
+def test_a_format_that_views_lack_is_refused(client: Client) -> None:
+    assert "npz" in client.problem(f"{TRAIN}/samples/0/views.npz", 422, "invalid-parameter")["detail"]
 
 
 def test_views_tell_where_the_time_went(client: Client) -> None:

@@ -45,7 +45,7 @@ def test_the_tutorials_recipes_equal_torchvision_on_tensors(catalogue: Catalogue
     plain = v2.Compose(pixels)
     normalize = v2.Normalize(MEAN, STD)
     folder = datasets.ImageFolder(photos / split)
-    loader = Loader("photos", catalogue.datasets[0].reader, LoaderLimits(2, 64 << 20, 16, 60.0), Budget(256 << 20), "cpu", None)
+    loader = Loader("photos", catalogue.datasets[0].reader, LoaderLimits(2, 64 << 20, 16, 60.0, 256 << 20), Budget(256 << 20), "cpu", None)
     try:
         for wanted in orders(catalogue, split, PRESETS[split], steps=3):
             ticket = loader.submit(wanted)

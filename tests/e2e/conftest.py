@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TextIO
@@ -61,16 +62,21 @@ def _parent(path: Path) -> int:
 StartServer = Callable[..., Server]
 
 
-@pytest.fixture
-def start_server(dataset_folder: Path, tmp_path: Path) -> Iterator[StartServer]:
-    """Starts servers on free ports of this machine and ends them."""
+@contextmanager
+def serving(logs: Path, *default_paths: Path) -> Iterator[StartServer]:
+    """Starts servers on free ports of this machine, and ends them.
+
+    Args:
+        logs: folder for what they log.
+        *default_paths: what they serve where `start` is not told.
+    """
     servers: list[Server] = []
 
     def start(*paths: Path, workers: int = 2, **variables: str) -> Server:
         clean = {name: value for name, value in os.environ.items() if not name.startswith("BATCHLENS_")}
         clean |= {"BATCHLENS_CONFIG": os.devnull, "BATCHLENS_DEVICE": "cpu"}
-        with (tmp_path / f"server-{len(servers)}.log").open("w") as log:
-            process = _start([*map(str, paths or (dataset_folder,)), "--workers", str(workers)], clean | variables, log)
+        with (logs / f"server-{len(servers)}.log").open("w") as log:
+            process = _start([*map(str, paths or default_paths), "--workers", str(workers)], clean | variables, log)
         server = Server(process, "")
         servers.append(server)
         assert process.stdout is not None
@@ -89,6 +95,13 @@ def start_server(dataset_folder: Path, tmp_path: Path) -> Iterator[StartServer]:
         server.process.wait(10)
         if server.process.stdout is not None:
             server.process.stdout.close()
+
+
+@pytest.fixture
+def start_server(dataset_folder: Path, tmp_path: Path) -> Iterator[StartServer]:
+    """Starts servers of `dataset_folder`, unless told otherwise."""
+    with serving(tmp_path, dataset_folder) as start:
+        yield start
 
 
 def _start(arguments: list[str], environment: dict[str, str], log: TextIO) -> "subprocess.Popen[str]":

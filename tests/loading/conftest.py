@@ -20,8 +20,7 @@ from service.sources.source import Dataset, File, Reader, Split
 from tests.loading.readers import PatternReader
 
 RECIPE = "RandomResizedCrop(32) | RandomHorizontalFlip() | ColorJitter(0.4, 0.4, 0.4, 0.1) | ToTensor() | Normalize([0.5], [0.25])"
-LIMITS = LoaderLimits(workers=1, slab_bytes=8 << 20, queue_length=64, deadline_seconds=60.0)
-ARENA_BYTES = 8 << 20
+LIMITS = LoaderLimits(workers=1, slab_bytes=8 << 20, queue_length=64, deadline_seconds=60.0, arena_bytes=8 << 20)
 SIZE = 60
 
 OpenLoader = Callable[..., Loader]
@@ -71,9 +70,10 @@ def open_loader() -> Iterator[OpenLoader]:
     """Opens loaders and closes them in the end."""
     opened: list[Loader] = []
 
-    def open_one(reader: Reader | None = None, executor: DeviceExecutor | None = None, arena_bytes: int = ARENA_BYTES, **limits: object) -> Loader:
+    def open_one(reader: Reader | None = None, executor: DeviceExecutor | None = None, **limits: object) -> Loader:
         device = "cpu" if executor is None else "cuda:0"
-        loader = Loader("patterns/train", reader or PatternReader(), replace(LIMITS, **limits), Budget(arena_bytes), device, executor)
+        own = replace(LIMITS, **limits)
+        loader = Loader("patterns/train", reader or PatternReader(), own, Budget(own.arena_bytes), device, executor)
         opened.append(loader)
         return loader
 

@@ -8,17 +8,17 @@ import pytest
 import torch
 
 from service.client import RemoteLoader
+from service.loading.accounts import LoaderLimits
 from service.loading.order import Order
 from service.loading.registry import Registry
 from service.tuning.consumer import IN_FLIGHT, Log, consume
 from service.tuning.subject import Subject
-from service.tuning.trial import _limits
 from tests.test_cli import wait_until
 
 
 @pytest.fixture
 def registry(make_settings) -> Iterator[Registry]:
-    opened = Registry(_limits(make_settings(), 0), "cpu", torch.device)
+    opened = Registry(LoaderLimits.of(make_settings(workers=0), 1 << 30), "cpu", torch.device)
     yield opened
     opened.close()
 

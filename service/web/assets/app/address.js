@@ -1,0 +1,61 @@
+// URL <-> state. The query holds all of the state; what has its default is left out.
+
+import { queryOf } from "./text.js";
+
+const LARGEST = Number.MAX_SAFE_INTEGER;
+
+const whole = (least, fallback) => ({
+  fallback,
+  read: (text) => (/^\d{1,19}$/.test(text) && Number(text) >= least && Number(text) <= LARGEST ? Number(text) : undefined),
+  allowed: `a whole number from ${least} to ${LARGEST}`,
+});
+const flag = (fallback) => ({ fallback, read: (text) => ({ true: true, false: false })[text], allowed: "true or false" });
+const text = { fallback: null, read: (value) => value, allowed: "text" };
+
+export const VIEWS = ["batch", "sample", "recipe", "dataset", "devices"];
+
+const FIELDS = {
+  view: { fallback: "batch", read: (value) => (VIEWS.includes(value) ? value : undefined), allowed: VIEWS.join(", ") },
+  dataset: text,
+  split: text,
+  epoch: whole(0, 0),
+  step: whole(0, 0),
+  seed: whole(0, 0),
+  batch_size: whole(1, null),
+  shuffle: flag(null),
+  drop_last: flag(false),
+  rank: whole(0, 0),
+  world_size: whole(1, 1),
+  recipe: text,
+  draft: text,
+  index: whole(0, null),
+  class: text,
+  offset: whole(0, 0),
+  version: text,
+};
+
+const initialState = () => Object.fromEntries(Object.entries(FIELDS).map(([name, field]) => [name, field.fallback]));
+
+/**
+ * Reads a query.
+ *
+ * @returns {{state: object, faults: string[]}} what could be read, and in words what could not.
+ */
+export function readAddress(search) {
+  const state = initialState();
+  const faults = [];
+  for (const [name, value] of new URLSearchParams(search)) {
+    const field = FIELDS[name];
+    if (!field || value === "") continue;
+    const read = field.read(value);
+    if (read === undefined) faults.push(`${name}=${value.slice(0, 40)} is not ${field.allowed}.`);
+    else state[name] = read;
+  }
+  return { state, faults };
+}
+
+/** Writes a state as the query of a link to it, "?..." or "/". */
+export function writeAddress(state) {
+  const written = queryOf(Object.entries(FIELDS).filter(([name, field]) => state[name] !== field.fallback).map(([name]) => [name, state[name]]));
+  return written ? `/?${written}` : "/";
+}

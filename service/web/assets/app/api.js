@@ -1,0 +1,85 @@
+// The service's HTTP API, as far as the page needs it. Everything shown comes from here.
+
+import { queryOf } from "./text.js";
+
+/** A refusal or failure; `problem` is the RFC 9457 document where there is one. */
+export class ApiError extends Error {
+  constructor(message, status = 0, problem = null) {
+    super(message);
+    this.status = status;
+    this.problem = problem;
+  }
+}
+
+let token = "";
+
+/** Keeps the bearer token for writes until the tab is closed or reloaded; nowhere else. */
+export function setToken(value) {
+  token = value;
+}
+
+/** Sends a request; throws ApiError for whatever is not a success, and AbortError once `signal` says so. */
+export async function request(path, { method = "GET", body, signal, priority } = {}) {
+  const headers = { Accept: "*/*" };
+  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (method !== "GET" && token) headers.Authorization = `Bearer ${token}`;
+  let response;
+  try {
+    response = await fetch(path, { method, headers, signal, priority, body: body === undefined ? undefined : JSON.stringify(body) });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new ApiError("The service does not answer. Is it still running?");
+  }
+  if (response.ok) return response;
+  const problem = (response.headers.get("content-type") ?? "").includes("json") ? await response.json() : null;
+  const error = new ApiError(problem?.detail ?? `The service answered ${response.status}.`, response.status, problem);
+  if (isStale(error)) {
+    forgetDatasets();
+    document.dispatchEvent(new Event(STALE));
+  }
+  throw error;
+}
+
+/** The event that tells that a dataset has changed since the page has read about it. */
+export const STALE = "batchlens-stale";
+
+/** Whether a request failed for just that: the page asks anew by itself. */
+export const isStale = (error) => error.problem?.code === "version-gone";
+
+export const getJson = async (path, options) => (await request(path, options)).json();
+
+/** Remembers the answer to each argument; failures and aborts are forgotten. */
+function remembered(load) {
+  const known = new Map();
+  return (key) => {
+    if (!known.has(key)) {
+      known.set(key, load(key));
+      known.get(key).catch(() => known.delete(key));
+    }
+    return known.get(key);
+  };
+}
+
+const encoded = encodeURIComponent;
+
+export const getCatalogue = () => getJson("/datasets");
+export const getRecipes = remembered(() => getJson("/recipes"));
+export const parseRecipe = remembered((recipe) => getJson(withQuery("/recipes/parse", { recipe })));
+
+let details = remembered((name) => getJson(`/datasets/${encoded(name)}`));
+
+/** A dataset's metadata, fetched once until `forgetDatasets`. */
+export const getDataset = (name) => details(name);
+
+export function forgetDatasets() {
+  details = remembered((name) => getJson(`/datasets/${encoded(name)}`));
+}
+
+/** The path of a split, below which its batches and samples are. */
+export const splitPath = (dataset, split) => `/datasets/${encoded(dataset)}/splits/${encoded(split)}`;
+
+/** Completes a path by a query; what is null or undefined is left out. */
+export function withQuery(path, query) {
+  const written = queryOf(Object.entries(query));
+  return written ? `${path}?${written}` : path;
+}
