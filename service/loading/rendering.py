@@ -135,7 +135,7 @@ class Rendering:
         height, width, _ = pixels.shape
         flat = np.ascontiguousarray(pixels).reshape(-1)
         if self._room_used + align(len(flat)) > self._task.room.size_bytes:
-            return Image(torch.from_numpy(flat if flat.flags.writeable else flat.copy()), 0, height, width, -1)
+            return Image(torch.from_numpy(flat), 0, height, width, -1)
         offset = self._task.room.offset + self._room_used
         self._room_used += align(len(flat))
         self._arena.array[offset : offset + len(flat)] = flat

@@ -54,13 +54,13 @@ class FolderReader:
         self._max_bytes = max_bytes
 
     def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
-        """Decodes a sample to uint8 RGB of shape (H, W, 3), not to be written to; see `Reader` and `reduce`.
+        """Decodes a sample to uint8 RGB of shape (H, W, 3); see `Reader` and `reduce`.
 
         The limit on pixels is that of the header, also where the image is reduced: a JPEG is still read to its end, a progressive one held whole meanwhile, and
         whether an image is too large must not depend on who asks for it.
         """
         with self._open(file) as stream, _as_sample_error("cannot be decoded"), self._header(stream) as image:
-            pixels = np.asarray(reduce(image, max_resolution))
+            pixels = np.array(reduce(image, max_resolution))
             self._check(file, os.fstat(stream.fileno()))  # It may have been rewritten in the meantime.
             return pixels
 
