@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +17,7 @@ from service.loading.slab import SharedMemory
 from service.loading.task import Report, Shape, Task
 from service.planning.address import DType
 from service.recipes.canvas import Canvas
-from service.recipes.fused import Frame, Frames, FusedHead, fuse
+from service.recipes.fused import Frame, Frames, FusedHead, fuse, is_proven
 from service.recipes.recipe import Recipe, parse_recipe
 from service.sources.source import File, Reader
 
@@ -77,7 +76,7 @@ class Rendering:
         self._task = task
         self._slab, self._arena, self._reader, self._canvas, self._note = slab, arena, reader, canvas, note
         self._recipe = parse_recipe(task.recipe)
-        self._head = find_fast_way(self._recipe) if task.kind == "render" else None
+        self._head = fuse(self._recipe) if task.kind == "render" and prove_fast_way() else None
         self._dtype: torch.dtype = getattr(torch, task.dtype) if task.kind == "render" else torch.uint8
         self._room_used = 0
         self._rows: list[Row] = []
@@ -230,14 +229,10 @@ def apply_recipe(recipe: Recipe, image: Tensor, key: int, dtype: DType) -> tuple
         return recipe.apply(image, key, with_tail=dtype != "uint8")
 
 
-@lru_cache(maxsize=256)
-def find_fast_way(recipe: Recipe) -> FusedHead | None:
-    """Gives the fast way through a recipe's head where there is one, and this process's torch makes the same of it."""
-    head = fuse(recipe)
-    if head is None:
-        return None
+def prove_fast_way() -> bool:
+    """Says whether the fast way may be used in this process; the first time costs some ten milliseconds."""
     with _APPLY_LOCK:
-        return head if head.agrees() else None
+        return is_proven()
 
 
 def blank_shape(shapes: Iterable[Shape], recipe: Recipe) -> Shape:

@@ -17,7 +17,7 @@ from torch.utils.data import IterableDataset, get_worker_info
 
 from service.errors import BatchlensError, RenderFailed
 from service.loading.board import Board
-from service.loading.rendering import Rendering
+from service.loading.rendering import Rendering, prove_fast_way
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Task
 from service.recipes.canvas import Canvas
@@ -58,6 +58,8 @@ class TaskStream(IterableDataset[Outcome]):
             threading.Thread(target=_leave_with_server, name="leave with server", daemon=True).start()
         torch.set_num_threads(1)  # Sums over an image must not depend on how many threads share them.
         warnings.filterwarnings("ignore", module="PIL")  # About the files of others; a decoded image is right or an error.
+        if info is not None:
+            prove_fast_way()  # Now, while nobody waits.
         canvas = Canvas()
         while (task := self._tasks.get()) is not None:
             yield self._perform(task, worker, canvas)
