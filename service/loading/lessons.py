@@ -1,4 +1,4 @@
-"""What a loader learns from its work: how large samples get, and which batches end their workers. Bounded; not thread-safe: its loader holds a lock."""
+"""What a loader learns from its work: how large samples get, which batches end their workers, when to pause. Bounded; not thread-safe: its loader holds a lock."""
 
 import time
 from collections import OrderedDict
@@ -10,6 +10,8 @@ from service.loading.job import Job
 _GUESS_BYTES = 1 << 20
 _REMEMBERED = 256
 _CRASH_SECONDS = 600.0
+_FRUITLESS_DEATHS = 3
+_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class SampleSizes:
@@ -65,6 +67,23 @@ class Crashes:
         self._crashed[job.order.key] = (time.monotonic(), error)
         _trim(self._crashed)
         return _copy(error)
+
+
+class Setbacks:
+    """Workers that die before they have done anything: new ones come after longer and longer pauses."""
+
+    def __init__(self) -> None:
+        self._fruitless = 0
+
+    def clear(self) -> None:
+        """Takes note of work done."""
+        self._fruitless = 0
+
+    def add(self) -> float:
+        """Takes note of a death; gives the seconds to wait."""
+        self._fruitless += 1
+        late = self._fruitless - _FRUITLESS_DEATHS
+        return min(_LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(10, late)) if late > 0 else 0.0
 
 
 def _copy(error: RenderCrashed) -> RenderCrashed:

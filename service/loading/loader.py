@@ -24,7 +24,8 @@ from service.loading.arena import Arena, Budget
 from service.loading.crew import Crew, Death
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.job import Delivery, Job, Ticket
-from service.loading.lessons import Crashes, SampleSizes
+from service.loading.lessons import Crashes, SampleSizes, Setbacks
+from service.loading.loans import Loans
 from service.loading.order import Order
 from service.loading.readahead import ReadAhead
 from service.loading.store import Store, key_of
@@ -43,8 +44,6 @@ _DEATHS_ALLOWED = 2
 """A job fails alone when one of its samples has ended this many workers."""
 
 _AHEAD_SHARE = 4
-_FRUITLESS_DEATHS = 3
-_LONGEST_PAUSE_SECONDS = 5.0
 
 
 class Loader:
@@ -73,12 +72,11 @@ class Loader:
         self._waiting: deque[Job] = deque()
         self._working: dict[int, Job] = {}
         self._executing: set[Job] = set()
-        self._returned: deque[tuple[Ticket, int]] = deque()
-        self._lent_bytes = 0
+        self._loans = Loans(limits.slab_bytes // 2)
         self._task_ids = itertools.count(1)
         self._sample_sizes = SampleSizes()
         self._crashes = Crashes()
-        self._fruitless_deaths = 0
+        self._setbacks = Setbacks()
         self._is_starved = False
         self._is_closed = False
         self._crew = self._engage()
@@ -201,30 +199,14 @@ class Loader:
         return crew
 
     def _claim(self, job: Job, size_bytes: int) -> Callable[[], None] | None:
-        """Claims a finished batch once more, for views of it that are still being sent.
-
-        Args:
-            job: whose batch it is.
-            size_bytes: what the views hold.
-
-        Returns:
-            what ends the claim: may be called at any time, by the garbage collector while the lock is held, too. None where clients that read slowly hold half
-            of the memory already.
-        """
+        """Claims a finished batch once more, for views of it that are still being sent; see `Loans.lend`."""
         with self._lock:
             self._take_back()
-            if self._lent_bytes + size_bytes > self._store.size_bytes // 2:
-                return None
-            self._lent_bytes += size_bytes
-            return partial(self._returned.append, (job.add_ticket(is_reused=True), size_bytes))
+            return self._loans.lend(job, size_bytes)
 
     def _take_back(self) -> None:
-        """Ends the claims whose views are gone."""
-        while self._returned:
-            ticket, size_bytes = self._returned.popleft()
-            self._lent_bytes -= size_bytes
-            ticket.job.tickets.remove(ticket)
-            self._settle(ticket.job)
+        for job in self._loans.take_back():
+            self._settle(job)
 
     def _enqueue(self, order: Order) -> Job:
         if len(self._waiting) >= self._limits.queue_length:
@@ -294,7 +276,7 @@ class Loader:
         with self._lock:
             if crew is not self._crew:
                 return  # A late word of a crew that is gone; the job has been given to the next one.
-            self._fruitless_deaths = 0
+            self._setbacks.clear()
             job = self._working.pop(outcome.task_id)
             self._settle_arena(job.tasks[outcome.task_id], outcome)
             job.take(outcome)
@@ -382,7 +364,7 @@ class Loader:
         """Replaces a crew that lost a worker, and gives it the work of the old one; tries again where no crew can be had."""
         _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes))
         while True:
-            self._pause()
+            self._ticker.sleep(self._setbacks.add())
             with self._lock:
                 if crew is not self._crew or self._is_closed:
                     return
@@ -421,12 +403,6 @@ class Loader:
         for task in job.tasks.values():
             self._arena.give_up(task.room)
         job.tasks.clear()
-
-    def _pause(self) -> None:
-        """Waits longer and longer between crews that die before they have done anything."""
-        self._fruitless_deaths += 1
-        if self._fruitless_deaths > _FRUITLESS_DEATHS:
-            self._ticker.sleep(min(_LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(10, self._fruitless_deaths - _FRUITLESS_DEATHS)))
 
     def _enforce_deadline(self) -> None:
         """Refuses claims that are older than the deadline, and ends workers that have been at one task for longer."""

@@ -17,7 +17,8 @@ from service.loading.slab import SharedMemory
 from service.loading.task import Report, Shape, Task
 from service.planning.address import DType
 from service.recipes.canvas import Canvas
-from service.recipes.fused import Frame, Frames, FusedHead, fuse, is_proven
+from service.recipes.frames import Frame, Frames
+from service.recipes.fused import FusedHead, fuse, is_proven
 from service.recipes.recipe import Recipe, parse_recipe
 from service.sources.source import File, Reader
 
