@@ -35,7 +35,7 @@ class TestRecommend:
         found = recommend([measurement(1, wait=0.9, gets=300), measurement(2, wait=0.8, gets=590), measurement(4, wait=0.8, gets=610)])
         assert found is not None
         assert found.setting == Setting(2, 64)
-        assert "loads no faster" in found.reason
+        assert "waits with every number" in found.reason
 
     def test_is_not_taken_in_by_too_many_workers(self):
         found = recommend([measurement(2, wait=0.5, gets=600), measurement(4, wait=0.6, gets=500), measurement(16, wait=0.9, gets=200)])
@@ -88,7 +88,7 @@ def _key(each: Measurement) -> tuple[int, int]:
     return each.setting.workers, each.setting.batch_size
 
 
-@pytest.mark.parametrize(("wait", "says"), [(WAIT_ALLOWED / 2, "hardly"), (WAIT_ALLOWED, "whatever is set")])
+@pytest.mark.parametrize(("wait", "says"), [(WAIT_ALLOWED / 2, "hardly"), (WAIT_ALLOWED, "waits with every number")])
 def test_the_reason_follows_the_wait(wait: float, says: str):
     found = recommend([measurement(1, wait=wait)])
     assert found is not None
