@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -230,6 +231,7 @@ def tune(
     _preload()
     from service.tuning.tuning import Tuning, Wishes
 
+    warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)  # Whether there are too many workers is what is asked.
     tuning = Tuning(settings, Wishes(**wishes))
     code = 0
     try:

@@ -61,6 +61,4 @@ def _nearly_best(measurements: Sequence[Measurement]) -> list[Measurement]:
 def _explain(chosen: Measurement) -> str:
     if chosen.wait_share < WAIT_ALLOWED:
         return "The consumer hardly waits; of the numbers of workers tried at this batch size, this is the smallest that does it."
-    return (
-        "The consumer waits whatever is set: this machine loads no faster. Among the settings that give it nearly the most images, this has the fewest workers."
-    )
+    return "The consumer waits with every number of workers tried at this batch size; this is the smallest that gives it nearly the most images."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING
 
-from service.errors import BatchTooLarge, Unavailable
+from service.errors import BatchTooLarge, DeadlineExceeded, Unavailable
 from service.tuning.consumer import IN_FLIGHT
 from service.tuning.setting import LeftOut, Measurement, Result, Setting
 from service.tuning.watch import MemoryExceeded
@@ -45,7 +45,7 @@ def tune(trial: Trial, settings: Sequence[Setting], tell: Tell) -> Generator[Res
             continue
         try:
             measurement, found = trial.run(setting, tell)
-        except (BatchTooLarge, Unavailable) as exc:
+        except (BatchTooLarge, DeadlineExceeded, Unavailable) as exc:
             yield LeftOut(setting, exc.detail)
         except MemoryExceeded as exc:
             exceeded.append(setting)

@@ -53,7 +53,12 @@ def main(
     is_whole = readme and not quick and set(chosen) == set(MEASURES)
     if is_whole:
         _check_place()
-    results = _measure(chosen, effort, python)
+    results = Results(Machine.here(), "", effort)
+    try:
+        _measure(results, chosen, effort, python)
+    except KeyboardInterrupt:
+        is_whole = False
+        _ERR.print("Interrupted; what was measured by then follows.", style="yellow")
     drawing = plot.draw(results) if is_whole else ""
     text = report.write(results, has_plot=bool(drawing))
     if as_json:
@@ -71,12 +76,12 @@ def _choose(only: list[str] | None) -> list[str]:
     return [name for name in MEASURES if not only or name in only]
 
 
-def _measure(chosen: list[str], effort: Effort, python: str) -> Results:
+def _measure(results: Results, chosen: list[str], effort: Effort, python: str) -> None:
     columns = (TextColumn("{task.fields[name]}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
     heart = Heartbeat()
     measures = MEASURES | {"comparison": (comparison.count_steps, partial(comparison.compare, peer_python=python))}
     with common_ground() as ground, Progress(*columns, console=_ERR) as progress:
-        results = Results(Machine.here(), ground.description, effort)
+        results.ground = ground.description
         for name in chosen:
             count, measure = measures[name]
             task = progress.add_task("", name=name, total=count(effort))
@@ -89,7 +94,6 @@ def _measure(chosen: list[str], effort: Effort, python: str) -> Results:
 
             setattr(results, name, measure(ground, effort, tell, heart))
             progress.update(task, description="", completed=count(effort))
-    return results
 
 
 def _check_place() -> None:

@@ -9,7 +9,7 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.benchmarks import plot, report
@@ -24,6 +24,9 @@ from tests.benchmarks.results import Results
 from tests.benchmarks.spread import Spread, percentile
 from tests.benchmarks.throughput import Case
 from tests.benchmarks.throughput import Row as ThroughputRow
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The machine may be busy."""
 
 BEFORE, AFTER = "# Title\n\n## Speed\n\n", "\n\n## Next\n"
 
@@ -49,6 +52,7 @@ class TestInsert:
         text = f"{BEFORE}{report.BEGIN}\nold\n{report.END}{AFTER}"
         assert report.insert(text, "new\n") == f"{BEFORE}{report.BEGIN}\nnew\n{report.END}{AFTER}"
 
+    @unhurried
     @given(first=st.text(), second=st.text())
     def test_gives_the_same_however_often_it_was_done_before(self, first: str, second: str):
         if any(mark in each for mark in (report.BEGIN, report.END) for each in (first, second)):
@@ -123,6 +127,7 @@ class TestTotalRate:
         late = Run(50.0, tuple((50.0 + second, 20) for second in range(1, 11)))
         assert total_rate([steady, late]) == pytest.approx(30)
 
+    @unhurried
     @given(rates=st.lists(st.integers(1, 50), min_size=1, max_size=5), length=st.integers(1, 50), shift=st.floats(0, 0.9))
     def test_of_even_streams_is_their_sum(self, rates: list[int], length: int, shift: float):
         runs = [Run(number * shift, tuple((number * shift + at + 1, rate) for at in range(length + 5))) for number, rate in enumerate(rates)]
@@ -130,6 +135,7 @@ class TestTotalRate:
 
 
 class TestPercentile:
+    @unhurried
     @given(values=st.lists(st.floats(0, 1e6), min_size=1), share=st.floats(0.01, 1))
     def test_is_the_least_that_covers_the_share(self, values: list[float], share: float):
         found = percentile(values, share)

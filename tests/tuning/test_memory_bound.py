@@ -1,9 +1,12 @@
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.devices.device import Memory
 from service.tuning.memory_bound import Footprint, MemoryBound
 from service.tuning.setting import Setting
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The machine may be busy."""
 
 GIB = 1 << 30
 BYTES = st.integers(0, 1 << 45)
@@ -32,6 +35,7 @@ class TestMemoryBound:
         assert bound.objection(1, free_bytes=GIB) is None
         assert bound.objection(1, free_bytes=GIB - 1) == "Only 1,024 MiB of memory are left; 1,024 MiB must stay free."
 
+    @unhurried
     @given(total=BYTES, taken=BYTES, fraction=st.floats(0, 1), data=st.data())
     def test_never_allows_more_than_there_is(self, total: int, taken: int, fraction: float, data: st.DataObject):
         free = data.draw(st.integers(0, total))
@@ -39,6 +43,7 @@ class TestMemoryBound:
 
 
 class TestFootprint:
+    @unhurried
     @given(BYTES, BYTES, BYTES, BYTES, st.integers(0, 256), st.integers(1, 1024))
     def test_grows_with_workers_and_batch_size(self, idle: int, worker: int, shared: int, sample: int, workers: int, batch_size: int):
         footprint = Footprint(idle, worker, shared, sample)

@@ -1,8 +1,11 @@
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.tuning.waiting import Step, images_per_second, share_waiting
+
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The machine may be busy."""
 
 TIMES = st.floats(1e-4, 10, allow_nan=False)
 
@@ -26,11 +29,13 @@ class TestShareWaiting:
     def test_of_a_consumer_that_is_slower_than_its_loader_is_nothing(self):
         assert share_waiting(live([0.1] * 50, 1.0)[1:]) == 0
 
+    @unhurried
     @given(load=TIMES, compute=TIMES, count=st.integers(2, 60))
     def test_of_an_even_loader_is_what_arithmetic_says(self, load: float, compute: float, count: int):
         expected = max(0.0, load - compute) / max(load, compute)
         assert share_waiting(live([load] * count, compute)[1:]) == pytest.approx(expected, abs=1e-6)
 
+    @unhurried
     @given(loads=st.lists(TIMES, min_size=1, max_size=60), compute=TIMES)
     def test_is_a_share_and_the_rest_is_computing(self, loads: list[float], compute: float):
         steps = live(loads, compute)
@@ -38,6 +43,7 @@ class TestShareWaiting:
         assert 0 <= share <= 1
         assert share * total + compute * len(steps) == pytest.approx(total)
 
+    @unhurried
     @given(loads=st.lists(TIMES, min_size=1, max_size=30), compute=TIMES)
     def test_shrinks_when_the_consumer_gets_slower(self, loads: list[float], compute: float):
         assert share_waiting(live(loads, 2 * compute)) <= share_waiting(live(loads, compute)) + 1e-9
