@@ -143,6 +143,7 @@ export class BatchView {
   }
 
   #caption(place, picture) {
+    this.caption.setAttribute("aria-live", this.toolbar.player.isPlaying ? "off" : "polite");
     const { epoch, step } = place.state;
     const seen = medianShare(place.recipe.recipe, picture.samples);
     const failed = picture.samples.filter((row) => row.problem).length;
