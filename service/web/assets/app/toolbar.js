@@ -37,7 +37,7 @@ export class Toolbar {
     this.epoch.show(state.epoch);
     this.step.show(state.step, Math.max(0, steps - 1), `of ${count(steps)}`);
     this.seed.show(state.seed);
-    this.batchSize.show(state.batch_size, place.split.size);
+    this.batchSize.show(state.batch_size, Math.min(place.split.size, place.split.max_batch_size));
     this.rank.show(state.rank, state.world_size - 1);
     this.worldSize.show(state.world_size, place.split.size);
     this.shuffle.show(state.shuffle);
