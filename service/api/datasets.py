@@ -106,6 +106,7 @@ def describe_split(services: Services, dataset: Dataset, split: Split) -> SplitD
         class_counts=dataset.class_counts(split),
         recipe=address.recipe,
         batch_size=address.batch_size,
+        max_batch_size=services.settings.max_batch_size,
         shuffle=address.shuffle,
     )
 

@@ -40,6 +40,7 @@ class SplitDetail(BaseModel):
     class_counts: dict[str, int] = Field(description="Samples of each class, in label order.")
     recipe: str = Field(description="What a batch goes through where a request does not say, in canonical text.")
     batch_size: int
+    max_batch_size: int = Field(description="Most that a request may ask.")
     shuffle: bool
 
 

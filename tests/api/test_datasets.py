@@ -37,6 +37,7 @@ def test_metadata(client: Client) -> None:
         "class_counts": {"cat": 4, "dog": 3, "owl": 2},
         "recipe": f"RandomResizedCrop(224) | RandomHorizontalFlip() | {IMAGENET}",
         "batch_size": 4,
+        "max_batch_size": 1024,
         "shuffle": True,
     }
     assert detail["splits"]["val"]["recipe"] == f"Resize(256) | CenterCrop(224) | {IMAGENET}"

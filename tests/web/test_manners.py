@@ -171,3 +171,26 @@ def test_a_dataset_that_changes_is_shown_anew(open_page: OpenPage, odd_dataset: 
             visit.page.locator(".toolbar .of", has_text=f"of {size}").wait_for()
             visit.settle()
             assert visit.page.get_by_role("alert").filter(has_text="version").count() == 0
+            visit.page.close()  # The server goes before the browser's context does.
+
+
+def test_a_service_that_is_gone_is_said_and_asked_again(open_page: OpenPage, odd_dataset: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, odd_dataset) as start:
+        server = start(workers=0)
+        visit = open_page("/?batch_size=1&shuffle=false", at=server)
+        visit.page.wait_for_load_state("networkidle")
+        server.stop()
+        visit.page.keyboard.press("End")
+        visit.page.get_by_role("alert").filter(has_text="The service does not answer").wait_for()
+        assert visit.page.get_by_role("button", name="Try again").is_visible()
+        assert all("ERR_CONNECTION" in each for each in visit.complaints)
+        visit.complaints.clear()
+
+
+def test_a_service_of_small_batches_is_asked_for_no_more(open_page: OpenPage, odd_dataset: Path, tmp_path: Path) -> None:
+    with serving(tmp_path, odd_dataset) as start:
+        visit = open_page("/?shuffle=false", at=start(workers=0, BATCHLENS_MAX_BATCH_SIZE="4"))
+        visit.expect_caption("Epoch 0, step 0")
+        assert visit.page.locator(".tiles canvas").count() == 4
+        assert visit.page.get_by_role("button", name="More: Batch size").is_disabled()
+        visit.page.close()

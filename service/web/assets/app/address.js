@@ -56,6 +56,10 @@ export function readAddress(search) {
 
 /** Writes a state as the query of a link to it, "?..." or "/". */
 export function writeAddress(state) {
-  const written = queryOf(Object.entries(FIELDS).filter(([name, field]) => state[name] !== field.fallback).map(([name]) => [name, state[name]]));
+  const written = queryOf(
+    Object.entries(FIELDS)
+      .filter(([name, field]) => state[name] !== field.fallback)
+      .map(([name]) => [name, state[name]]),
+  );
   return written ? `/?${written}` : "/";
 }

@@ -1,6 +1,10 @@
 // The service's HTTP API, as far as the page needs it. Everything shown comes from here.
 
+import { pause } from "./pause.js";
 import { queryOf } from "./text.js";
+
+const TRIES = 4;
+const LONGEST_PAUSE_SECONDS = 5;
 
 /** A refusal or failure; `problem` is the RFC 9457 document where there is one. */
 export class ApiError extends Error {
@@ -25,7 +29,7 @@ export async function request(path, { method = "GET", body, signal, priority } =
   if (method !== "GET" && token) headers.Authorization = `Bearer ${token}`;
   let response;
   try {
-    response = await fetch(path, { method, headers, signal, priority, body: body === undefined ? undefined : JSON.stringify(body) });
+    response = await send(path, { method, headers, signal, priority, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new ApiError("The service does not answer. Is it still running?");
@@ -38,6 +42,15 @@ export async function request(path, { method = "GET", body, signal, priority } =
     document.dispatchEvent(new Event(STALE));
   }
   throw error;
+}
+
+/** Fetches; a service that is busy says when to come back, and is asked again then. */
+async function send(path, options, tries = TRIES) {
+  const response = await fetch(path, options);
+  const seconds = Number(response.headers.get("retry-after"));
+  if (response.status !== 503 || !seconds || tries === 1 || options.method !== "GET") return response;
+  await pause(1000 * Math.min(seconds, LONGEST_PAUSE_SECONDS), options.signal);
+  return send(path, options, tries - 1);
 }
 
 /** The event that tells that a dataset has changed since the page has read about it. */

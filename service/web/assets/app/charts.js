@@ -6,8 +6,13 @@ import { count } from "./text.js";
 /** A share of a whole as a bar with its words. */
 export function meter(label, value, most, text) {
   const share = most ? Math.min(1, value / most) : 0;
-  return h("div", { class: "meter" }, h("span", { class: "name" }, label), h("span", { class: "value" }, text),
-    styled(h("span", { class: "track", role: "img", "aria-label": `${label}: ${text}` }, h("i")), { "--share": share }));
+  return h(
+    "div",
+    { class: "meter" },
+    h("span", { class: "name" }, label),
+    h("span", { class: "value" }, text),
+    styled(h("span", { class: "track", role: "img", "aria-label": `${label}: ${text}` }, h("i")), { "--share": share }),
+  );
 }
 
 /**
@@ -22,9 +27,23 @@ export function spark(values, room, label) {
   const y = (value) => height - 2 - (value / most) * (height - 6);
   const line = values.map((value, at) => `${x(at).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
   const last = values.at(-1) ?? 0;
-  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "spark", preserveAspectRatio: "none", role: "img", "aria-label": `${label}: now ${count(Math.round(last))}, at most ${count(Math.round(most))}` },
+  return svg(
+    "svg",
+    {
+      viewBox: `0 0 ${width} ${height}`,
+      class: "spark",
+      preserveAspectRatio: "none",
+      role: "img",
+      "aria-label": `${label}: now ${count(Math.round(last))}, at most ${count(Math.round(most))}`,
+    },
     svg("line", { x1: 0, x2: width, y1: height - 2, y2: height - 2, class: "axis" }),
-    values.length > 1 ? [svg("polygon", { points: `${x(0).toFixed(1)},${height - 2} ${line} ${width},${height - 2}`, class: "area" }), svg("polyline", { points: line, class: "line", "vector-effect": "non-scaling-stroke" })] : []);
+    values.length > 1
+      ? [
+          svg("polygon", { points: `${x(0).toFixed(1)},${height - 2} ${line} ${width},${height - 2}`, class: "area" }),
+          svg("polyline", { points: line, class: "line", "vector-effect": "non-scaling-stroke" }),
+        ]
+      : [],
+  );
 }
 
 const round = (value) => {
@@ -46,14 +65,24 @@ export function scatter(samples, href, title) {
   const x = (value) => left + (value / top) * (width - left - 18);
   const y = (value) => height - bottom - (value / top) * (height - bottom - 8);
   const ticks = Array.from({ length: Math.round(top / step) + 1 }, (_, at) => at * step);
-  return svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "scatter", role: "group", "aria-label": `Width and height of ${samples.length} images` },
+  return svg(
+    "svg",
+    { viewBox: `0 0 ${width} ${height}`, class: "scatter", role: "group", "aria-label": `Width and height of ${samples.length} images` },
     ticks.map((tick) => [
-      svg("line", { x1: x(tick), x2: x(tick), y1: y(0), y2: y(top), class: "grid" }), svg("line", { x1: x(0), x2: x(top), y1: y(tick), y2: y(tick), class: "grid" }),
-      svg("text", { x: x(tick), y: height - bottom + 16, "text-anchor": "middle" }, String(tick)), svg("text", { x: left - 7, y: y(tick) + 4, "text-anchor": "end" }, String(tick)),
+      svg("line", { x1: x(tick), x2: x(tick), y1: y(0), y2: y(top), class: "grid" }),
+      svg("line", { x1: x(0), x2: x(top), y1: y(tick), y2: y(tick), class: "grid" }),
+      svg("text", { x: x(tick), y: height - bottom + 16, "text-anchor": "middle" }, String(tick)),
+      svg("text", { x: left - 7, y: y(tick) + 4, "text-anchor": "end" }, String(tick)),
     ]),
     svg("line", { x1: x(0), y1: y(0), x2: x(top), y2: y(top), class: "square" }),
     svg("text", { x: x(top / 2), y: height - 3, "text-anchor": "middle", class: "axis-name" }, "width in pixels"),
     svg("text", { x: left + 6, y: 18, class: "axis-name" }, "height"),
-    samples.map((each) => svg("a", { href: href(each), tabindex: -1, "aria-hidden": "true" },
-      svg("circle", { cx: x(each.width), cy: y(each.height), r: 4, class: `hue-${each.label % 8}` }, svg("title", {}, title(each))))));
+    samples.map((each) =>
+      svg(
+        "a",
+        { href: href(each), tabindex: -1, "aria-hidden": "true" },
+        svg("circle", { cx: x(each.width), cy: y(each.height), r: 4, class: `hue-${each.label % 8}` }, svg("title", {}, title(each))),
+      ),
+    ),
+  );
 }

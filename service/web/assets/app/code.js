@@ -12,26 +12,49 @@ function curlOf(path, file) {
 function remoteLoader(place) {
   const { seed, batch_size, shuffle, drop_last, rank, world_size } = place.state;
   const options = {
-    batch_size, shuffle, seed, recipe: place.recipe.recipe,
+    batch_size,
+    shuffle,
+    seed,
+    recipe: place.recipe.recipe,
     ...(drop_last ? { drop_last } : {}),
     ...(world_size > 1 ? { rank, world_size } : {}),
   };
   const names = [location.origin, place.dataset.name, place.split.name].map(python).join(", ");
-  return ["from service.client import RemoteLoader", "",
-    `loader = RemoteLoader(`, `    ${names},`, ...Object.entries(options).map(([name, value]) => `    ${name}=${python(value)},`), ")"];
+  return [
+    "from service.client import RemoteLoader",
+    "",
+    `loader = RemoteLoader(`,
+    `    ${names},`,
+    ...Object.entries(options).map(([name, value]) => `    ${name}=${python(value)},`),
+    ")",
+  ];
 }
 
 /** The code of a batch: `{curl, Python, RemoteLoader}`. */
 export function batchCode(place) {
   const { epoch, step } = place.state;
   return {
-    curl: lines(curlOf(place.batchUrl("png"), "batch.png"), curlOf(place.batchUrl("safetensors"), "batch.safetensors"), curlOf(place.batchUrl("json"), "batch.json")),
-    Python: lines("import httpx", "import safetensors.torch", "", `url = ${python(location.origin + place.batchUrl("safetensors"))}`,
+    curl: lines(
+      curlOf(place.batchUrl("png"), "batch.png"),
+      curlOf(place.batchUrl("safetensors"), "batch.safetensors"),
+      curlOf(place.batchUrl("json"), "batch.json"),
+    ),
+    Python: lines(
+      "import httpx",
+      "import safetensors.torch",
+      "",
+      `url = ${python(location.origin + place.batchUrl("safetensors"))}`,
       "batch = safetensors.torch.load(httpx.get(url).raise_for_status().content)",
-      `images, labels = batch["images"], batch["labels"]  # ${shapeOf(place)}`),
-    RemoteLoader: lines(remoteLoader(place),
-      `loader.set_epoch(${epoch})`, "for inputs, labels in loader:  # the whole epoch", "    ...", "",
-      `done = loader.explain(${epoch}, ${step})  # what was done to each sample of this step`),
+      `images, labels = batch["images"], batch["labels"]  # ${shapeOf(place)}`,
+    ),
+    RemoteLoader: lines(
+      remoteLoader(place),
+      `loader.set_epoch(${epoch})`,
+      "for inputs, labels in loader:  # the whole epoch",
+      "    ...",
+      "",
+      `done = loader.explain(${epoch}, ${step})  # what was done to each sample of this step`,
+    ),
   };
 }
 
@@ -44,9 +67,18 @@ function shapeOf(place) {
 export function sampleCode(place, index, epochs) {
   const views = place.viewsUrl(index, "json", { epochs });
   return {
-    curl: lines(curlOf(place.viewsUrl(index, "png", { epochs }), "views.png"), curlOf(views, "views.json"), curlOf(place.sampleUrl(index, "/image"), "original")),
-    Python: lines("import httpx", "", `told = httpx.get(${python(location.origin + views)}).raise_for_status().json()`,
-      `for view in told["views"]:`, `    print(view["epoch"], view["key"], view["applied"])`),
+    curl: lines(
+      curlOf(place.viewsUrl(index, "png", { epochs }), "views.png"),
+      curlOf(views, "views.json"),
+      curlOf(place.sampleUrl(index, "/image"), "original"),
+    ),
+    Python: lines(
+      "import httpx",
+      "",
+      `told = httpx.get(${python(location.origin + views)}).raise_for_status().json()`,
+      `for view in told["views"]:`,
+      `    print(view["epoch"], view["key"], view["applied"])`,
+    ),
   };
 }
 
@@ -61,8 +93,13 @@ export function datasetCode(dataset, listing) {
   const path = `/datasets/${encodeURIComponent(dataset)}`;
   return {
     curl: lines(curlOf(path), curlOf(listing)),
-    Python: lines("import httpx", "", `page = httpx.get(${python(location.origin + listing)}).raise_for_status().json()`,
-      `for sample in page["samples"]:`, `    print(sample["index"], sample["class"], sample["file"], sample["width"], sample["height"])`),
+    Python: lines(
+      "import httpx",
+      "",
+      `page = httpx.get(${python(location.origin + listing)}).raise_for_status().json()`,
+      `for sample in page["samples"]:`,
+      `    print(sample["index"], sample["class"], sample["file"], sample["width"], sample["height"])`,
+    ),
   };
 }
 
@@ -70,9 +107,16 @@ export function datasetCode(dataset, listing) {
 export function deviceCode(device) {
   const body = JSON.stringify({ device });
   return {
-    curl: lines(curlOf("/devices"), curlOf("/loaders"),
-      `curl -s -X PUT -H 'Content-Type: application/json' -d ${shell(body)} ${shell(`${location.origin}/devices/current`)}`),
-    Python: lines("import httpx", "", `httpx.put(${python(`${location.origin}/devices/current`)}, json={"device": ${python(device)}}).raise_for_status()`,
-      `print(httpx.get(${python(`${location.origin}/loaders`)}).json())`),
+    curl: lines(
+      curlOf("/devices"),
+      curlOf("/loaders"),
+      `curl -s -X PUT -H 'Content-Type: application/json' -d ${shell(body)} ${shell(`${location.origin}/devices/current`)}`,
+    ),
+    Python: lines(
+      "import httpx",
+      "",
+      `httpx.put(${python(`${location.origin}/devices/current`)}, json={"device": ${python(device)}}).raise_for_status()`,
+      `print(httpx.get(${python(`${location.origin}/loaders`)}).json())`,
+    ),
   };
 }

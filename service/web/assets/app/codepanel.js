@@ -15,17 +15,26 @@ export class CodePanel {
     this.body = h("pre", { id: "code", role: "tabpanel", tabindex: 0 }, this.text);
     this.copy = h("button", { type: "button", class: "quiet", onclick: () => this.#copy() }, icon("copy"), "Copy");
     this.downloads = h("div", { class: "downloads" });
-    this.element = h("section", { class: "code-panel", "aria-label": "This view elsewhere" },
-      h("div", { class: "head" }, this.list, this.copy, this.downloads), this.body);
+    this.element = h(
+      "section",
+      { class: "code-panel", "aria-label": "This view elsewhere" },
+      h("div", { class: "head" }, this.list, this.copy, this.downloads),
+      this.body,
+    );
   }
 
   /** @param {Record<string, string>} code by tab. @param {[string, string][]} downloads name and URL of each. */
   show(code, downloads = []) {
     this.#code = code;
     this.#tabs = Object.keys(code).map((name) =>
-      h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "code", onclick: () => this.#choose(name) }, name));
+      h("button", { type: "button", role: "tab", id: `tab-${name}`, "aria-controls": "code", onclick: () => this.#choose(name) }, name),
+    );
     put(this.list, this.#tabs);
-    put(this.downloads, downloads.length ? h("span", { class: "name" }, "Download") : null, downloads.map(([name, url]) => h("a", { href: url, download: "" }, name)));
+    put(
+      this.downloads,
+      downloads.length ? h("span", { class: "name" }, "Download") : null,
+      downloads.map(([name, url]) => h("a", { href: url, download: "" }, name)),
+    );
     this.#draw();
   }
 

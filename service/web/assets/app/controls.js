@@ -17,8 +17,13 @@ export class Stepper {
     this.less = h("button", { type: "button", "aria-label": `Less: ${label}`, onclick: () => onset(this.value - 1) }, icon("minus"));
     this.more = h("button", { type: "button", "aria-label": `More: ${label}`, onclick: () => onset(this.value + 1) }, icon("plus"));
     this.after = h("span", { class: "of" });
-    this.element = h("div", { class: "stepper", role: "group", "aria-label": label, title },
-      h("span", { class: "name", "aria-hidden": "true" }, label), h("span", { class: "box" }, this.less, this.input, this.more), this.after);
+    this.element = h(
+      "div",
+      { class: "stepper", role: "group", "aria-label": label, title },
+      h("span", { class: "name", "aria-hidden": "true" }, label),
+      h("span", { class: "box" }, this.less, this.input, this.more),
+      this.after,
+    );
   }
 
   show(value, most = LARGEST, after = "") {

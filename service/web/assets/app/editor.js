@@ -11,7 +11,12 @@ export class Editor {
   constructor({ oninput }) {
     this.marks = h("pre", { class: "marks", "aria-hidden": "true" });
     this.field = h("textarea", {
-      id: "draft", rows: 6, spellcheck: "false", autocapitalize: "off", autocomplete: "off", "aria-describedby": "draft-fault",
+      id: "draft",
+      rows: 6,
+      spellcheck: "false",
+      autocapitalize: "off",
+      autocomplete: "off",
+      "aria-describedby": "draft-fault",
       oninput: () => {
         this.#draw(null);
         oninput(this.field.value);

@@ -8,7 +8,11 @@ import { plain, short, splitPath } from "./text.js";
 /** A list of names and values; rows without a value are left out. */
 export function facts(entries) {
   const shown = entries.filter(([, value]) => value !== null && value !== undefined);
-  return h("dl", { class: "facts" }, shown.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
+  return h(
+    "dl",
+    { class: "facts" },
+    shown.map(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]),
+  );
 }
 
 /** A path whose last part stands out. */
@@ -38,7 +42,13 @@ function appliedStep({ step, applied, params }) {
     { class: applied ? "" : "skipped" },
     h("code", {}, step),
     applied ? null : h("small", {}, "left as it was"),
-    values.length ? h("dl", {}, values.map(([name, value]) => h("div", {}, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, plain(value))))) : null,
+    values.length
+      ? h(
+          "dl",
+          {},
+          values.map(([name, value]) => h("div", {}, h("dt", {}, name.replaceAll("_", " ")), h("dd", {}, plain(value)))),
+        )
+      : null,
     steps ? appliedList(steps) : null,
   );
 }
@@ -50,7 +60,10 @@ function share(recipe, row) {
 
 /** The median over a batch; null where nothing is cut away, or nothing can be read. */
 export function medianShare(recipe, rows) {
-  const shares = rows.filter((row) => !row.problem && row.width).map((row) => share(recipe, row)).sort((a, b) => a - b);
+  const shares = rows
+    .filter((row) => !row.problem && row.width)
+    .map((row) => share(recipe, row))
+    .sort((a, b) => a - b);
   const median = shares[Math.floor(shares.length / 2)];
   return shares.length && shares[0] < 99.9 ? Math.round(median) : null;
 }

@@ -108,7 +108,11 @@ function walk(frame, calls, applied) {
     if (Array.isArray(done.params.steps)) {
       const nested = call.list[0];
       const order = done.params.order ?? ("index" in done.params ? [done.params.index] : nested.map((_, at) => at));
-      walk(frame, order.map((at) => nested[at]), done.params.steps);
+      walk(
+        frame,
+        order.map((at) => nested[at]),
+        done.params.steps,
+      );
       return;
     }
     const change = STEPS[call.name]?.(frame, call, done.params);
@@ -130,6 +134,11 @@ function walk(frame, calls, applied) {
 export function findFrame(recipe, applied, width, height) {
   const frame = { matrix: IDENTITY, width, height, beyond: [] };
   walk(frame, parseCalls(recipe), applied);
-  const corners = [[0, 0], [frame.width, 0], [frame.width, frame.height], [0, frame.height]];
+  const corners = [
+    [0, 0],
+    [frame.width, 0],
+    [frame.width, frame.height],
+    [0, frame.height],
+  ];
   return { corners: corners.map(([x, y]) => map(frame.matrix, x, y)), size: [frame.height, frame.width], beyond: frame.beyond };
 }

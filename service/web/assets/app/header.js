@@ -15,26 +15,47 @@ export class Header {
     this.dataset = h("select", { "aria-label": "Dataset", onchange: () => this.#choose() });
     this.split = h("select", { "aria-label": "Split", onchange: () => store.set({ ...ELSEWHERE, split: this.split.value }) });
     this.tabs = Object.fromEntries(VIEWS.map((view) => [view, h("a", { href: "/" }, TITLES[view])]));
-    const button = (name, label, text) => h("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick: actions[name] }, icon(name), text);
-    this.element = h("header", { class: "bar" },
-      h("a", { class: "brand", href: "/", "aria-label": "Batchlens, first page" }, h("img", { src: "/assets/icon.svg", width: 26, height: 26, alt: "" }), h("span", {}, "Batchlens")),
+    const button = (name, label, text) =>
+      h("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick: actions[name] }, icon(name), text);
+    this.element = h(
+      "header",
+      { class: "bar" },
+      h(
+        "a",
+        { class: "brand", href: "/", "aria-label": "Batchlens, first page" },
+        h("img", { src: "/assets/icon.svg", width: 26, height: 26, alt: "" }),
+        h("span", {}, "Batchlens"),
+      ),
       h("div", { class: "choice" }, this.dataset, h("span", { "aria-hidden": "true" }, "/"), this.split),
       h("nav", { "aria-label": "Views" }, Object.values(this.tabs)),
-      h("div", { class: "actions" }, button("link", "Copy link (L)", h("span", { class: "wide" }, "Copy link")), button("theme", "Light or dark (T)"), button("keys", "Keys (?)"),
-        h("a", { class: "quiet wide", href: "/docs" }, "API")));
+      h(
+        "div",
+        { class: "actions" },
+        button("link", "Copy link (L)", h("span", { class: "wide" }, "Copy link")),
+        button("theme", "Light or dark (T)"),
+        button("keys", "Keys (?)"),
+        h("a", { class: "quiet wide", href: "/docs" }, "API"),
+      ),
+    );
   }
 
   /** Sets what there is to choose from. */
   offer(catalogue) {
     this.#catalogue = catalogue;
-    put(this.dataset, catalogue.map(({ name }) => h("option", { value: name }, name)));
+    put(
+      this.dataset,
+      catalogue.map(({ name }) => h("option", { value: name }, name)),
+    );
   }
 
   update(state) {
     const { dataset, split, view } = state;
     const known = this.#catalogue.find(({ name }) => name === dataset);
     const splits = Object.keys(known?.splits ?? {});
-    put(this.split, splits.map((name) => h("option", { value: name }, name)));
+    put(
+      this.split,
+      splits.map((name) => h("option", { value: name }, name)),
+    );
     this.dataset.value = dataset ?? "";
     this.split.value = split ?? "";
     for (const [name, tab] of Object.entries(this.tabs)) {

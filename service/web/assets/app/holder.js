@@ -8,7 +8,12 @@ export class Holder {
   /** @param {(isHeld: boolean) => void} onchange told when originals are wanted, and when no longer. */
   constructor(onchange) {
     this.onchange = onchange;
-    this.button = h("button", { type: "button", class: "quiet", title: "Hold O", "aria-pressed": "false", onclick: () => this.hold(!this.isHeld) }, "Originals ", h("kbd", {}, "O"));
+    this.button = h(
+      "button",
+      { type: "button", class: "quiet", title: "Hold O", "aria-pressed": "false", onclick: () => this.hold(!this.isHeld) },
+      "Originals ",
+      h("kbd", {}, "O"),
+    );
   }
 
   hold = (isDown) => {

@@ -29,9 +29,15 @@ export class Inspector {
    */
   show(picture, position, originals, { recipe, href }) {
     const row = picture.samples[position];
-    put(this.element,
-      h("h2", {}, className(row.class, row.label), h("a", { href, class: "open" }, "Open sample"),
-        h("button", { type: "button", class: "quiet dismiss", onclick: () => this.rise(false) }, "Close")),
+    put(
+      this.element,
+      h(
+        "h2",
+        {},
+        className(row.class, row.label),
+        h("a", { href, class: "open" }, "Open sample"),
+        h("button", { type: "button", class: "quiet dismiss", onclick: () => this.rise(false) }, "Close"),
+      ),
       h("p", { class: "where" }, fileName(row.file)),
       row.problem ? h("p", { class: "why" }, why(row.problem)) : this.#beforeAndAfter(picture, position, originals, recipe),
       facts([
@@ -40,7 +46,8 @@ export class Inspector {
         ["original", row.width ? `${row.width} × ${row.height}` : null],
         ["key", h("code", {}, row.key)],
       ]),
-      row.applied.length ? [h("h3", {}, "What was done"), appliedList(row.applied)] : null);
+      row.applied.length ? [h("h3", {}, "What was done"), appliedList(row.applied)] : null,
+    );
   }
 
   #beforeAndAfter(picture, position, originals, recipe) {
@@ -51,9 +58,12 @@ export class Inspector {
     const canDraw = originals && !originals.samples[position].problem;
     if (canDraw) originals.draw(before, position);
     const stage = (canvas, over) => styled(h("span", { class: "stage" }, canvas, over), { "--ratio": canvas.width / canvas.height });
-    return h("div", { class: "before-after" },
+    return h(
+      "div",
+      { class: "before-after" },
       h("figure", {}, canDraw ? stage(before, overlayOf(recipe, row)) : h("span", { class: "stage waiting" }), h("figcaption", {}, "original")),
       h("figure", {}, stage(after), h("figcaption", {}, "model sees")),
-      h("p", { class: "note" }, frameNote(recipe, row)));
+      h("p", { class: "note" }, frameNote(recipe, row)),
+    );
   }
 }

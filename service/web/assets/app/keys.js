@@ -22,14 +22,17 @@ const SAMPLE = [
   ["+ − 0", "zoom in, zoom out, fit; arrows move the image while it has the focus"],
   ["Esc", "back to the batch"],
 ];
-const RECIPE = [["hold O", "the originals in place"], ["Esc", "leave the editor"]];
+const RECIPE = [
+  ["hold O", "the originals in place"],
+  ["Esc", "leave the editor"],
+];
 
 /** Whether a key press belongs to whatever has the focus. */
 function isTyping({ target }) {
   return target.matches?.("input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable]") ?? false;
 }
 
-const presses = (target) => target.matches?.("button, a, summary, input, [role=tab]") ?? false;
+const presses = (target) => target.matches?.("button, summary, input, [role=tab]") ?? false;
 
 /** Names a press: "Shift+ArrowLeft", "o", "?". */
 function nameOf(event) {
@@ -63,11 +66,23 @@ export function listenToKeys(pressed, held) {
 /** The dialog that lists the keys. */
 export function keyHelp() {
   const part = (title, keys) =>
-    h("section", {}, h("h3", {}, title), h("dl", {}, keys.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)))));
-  const dialog = h("dialog", { class: "keys", "aria-label": "Keys" },
+    h(
+      "section",
+      {},
+      h("h3", {}, title),
+      h(
+        "dl",
+        {},
+        keys.map(([key, what]) => h("div", {}, h("dt", {}, h("kbd", {}, key)), h("dd", {}, what))),
+      ),
+    );
+  const dialog = h(
+    "dialog",
+    { class: "keys", "aria-label": "Keys" },
     h("header", {}, h("h2", {}, "Keys"), h("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Close")),
     h("div", { class: "columns" }, part("Everywhere", EVERYWHERE), part("Batch", BATCH), part("Sample", SAMPLE), part("Recipe", RECIPE)),
-    h("p", { class: "note" }, "Everything shown comes from the HTTP API: ", h("a", { href: "/docs" }, "read about it"), "."));
+    h("p", { class: "note" }, "Everything shown comes from the HTTP API: ", h("a", { href: "/docs" }, "read about it"), "."),
+  );
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   return dialog;
 }

@@ -28,20 +28,10 @@ export class Latest {
   }
 }
 
-/** Waits, unless `signal` says that nobody does any more. */
-export function pause(milliseconds, signal) {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(new DOMException("No longer wanted", "AbortError"));
-    });
-  });
-}
-
 /** Does something regularly while the tab is seen, and at once when it is seen again. */
 export class Poll {
   #timer = null;
+  #round = 0;
   #look = () => (document.hidden ? clearTimeout(this.#timer) : this.now());
 
   constructor(milliseconds, work) {
@@ -52,15 +42,14 @@ export class Poll {
 
   async now() {
     clearTimeout(this.#timer);
-    const timer = setTimeout(() => {}, 0);
-    this.#timer = timer;
+    const round = ++this.#round;
     await this.work();
-    if (this.#timer === timer && !document.hidden) this.#timer = setTimeout(() => this.now(), this.milliseconds);
+    if (round === this.#round && !document.hidden) this.#timer = setTimeout(() => this.now(), this.milliseconds);
   }
 
   stop() {
     clearTimeout(this.#timer);
-    this.#timer = null;
+    this.#round += 1;
     document.removeEventListener("visibilitychange", this.#look);
   }
 }

@@ -27,7 +27,11 @@ class Page {
   constructor() {
     this.store = new Store();
     this.voice = new Voice();
-    const actions = { link: () => this.copyLink(), theme: () => this.voice.say(`${toggleTheme() === "dark" ? "Dark" : "Light"} theme.`), keys: () => this.help.showModal() };
+    const actions = {
+      link: () => this.copyLink(),
+      theme: () => this.voice.say(`${toggleTheme() === "dark" ? "Dark" : "Light"} theme.`),
+      keys: () => this.help.showModal(),
+    };
     this.actions = actions;
     this.header = new Header({ store: this.store, actions });
     this.main = h("main", { id: "main", tabindex: -1, "aria-busy": "true" });
@@ -36,7 +40,10 @@ class Page {
     document.body.replaceChildren(skip, this.header.element, this.main, this.voice.element, this.help);
     document.addEventListener("click", (event) => this.#follow(event));
     document.addEventListener(STALE, () => this.#renew());
-    listenToKeys(() => this.#keys(), () => this.#view?.held ?? {});
+    listenToKeys(
+      () => this.#keys(),
+      () => this.#view?.held ?? {},
+    );
   }
 
   async start() {
@@ -50,7 +57,8 @@ class Page {
     }
     this.store.subscribe((state) => this.show(state));
     this.show(this.store.state);
-    if (this.store.faults.length) this.main.prepend(h("p", { class: "notice", role: "alert" }, `The link could not be read in full: ${this.store.faults.join(" ")}`));
+    if (this.store.faults.length)
+      this.main.prepend(h("p", { class: "notice", role: "alert" }, `The link could not be read in full: ${this.store.faults.join(" ")}`));
   }
 
   show(state) {

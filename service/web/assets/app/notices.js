@@ -21,9 +21,17 @@ const TITLES = {
  */
 export function problemPanel(error, ways = []) {
   const title = TITLES[error.problem?.code] ?? error.problem?.title ?? "This cannot be shown";
-  return h("div", { class: "problem", role: "alert" }, h("h2", {}, title), h("p", {}, reason(error)),
-    h("p", { class: "ways" }, ways.map(([name, way]) =>
-      typeof way === "string" ? h("a", { class: "button", href: way }, name) : h("button", { type: "button", onclick: way }, name))));
+  return h(
+    "div",
+    { class: "problem", role: "alert" },
+    h("h2", {}, title),
+    h("p", {}, reason(error)),
+    h(
+      "p",
+      { class: "ways" },
+      ways.map(([name, way]) => (typeof way === "string" ? h("a", { class: "button", href: way }, name) : h("button", { type: "button", onclick: way }, name))),
+    ),
+  );
 }
 
 /** The page's one voice: a line that appears, is read out, and goes. */

@@ -48,9 +48,7 @@ export function makeRoom(width, height, frames) {
 
 /** How much of the original's area a frame covers, in percent; what lies outside the original does not count. */
 export function coverage(corners, width, height) {
-  const inside = [
-    ([x]) => x, ([x]) => width - x, ([, y]) => y, ([, y]) => height - y,
-  ].reduce((polygon, distance) => clip(polygon, distance), corners);
+  const inside = [([x]) => x, ([x]) => width - x, ([, y]) => y, ([, y]) => height - y].reduce((polygon, distance) => clip(polygon, distance), corners);
   const area = inside.reduce((sum, [x, y], at) => {
     const [nextX, nextY] = inside[(at + 1) % inside.length];
     return sum + x * nextY - nextX * y;

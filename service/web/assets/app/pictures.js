@@ -8,7 +8,8 @@ const PADDING = 2; // Pixels around the tiles of a picture, as the API draws it.
 const SIZES = [64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 1024];
 const COLUMNS = 16;
 const COARSE = 96; // Images of at most as many pixels are shown with their pixels, not smoothed.
-const KEPT = 24;
+const KEPT_PIXELS = 64e6; // Four bytes each.
+const ORIGINAL_PIXELS = 24e6; // Of all originals of a batch together.
 const ABOUT_ONE_SAMPLE = new Set(["step-failed", "sample-changed", "sample-unavailable", "render-crashed", "unreadable-image", "image-too-large"]);
 
 /** The size to ask for: at least what the screen shows, from a few steps, so that caches are hit; never larger than the images themselves. */
@@ -49,7 +50,11 @@ export class Picture {
   }
 
   static cut(provenance, bitmap, timing) {
-    return new Picture(provenance, cells(bitmap, provenance.samples.length, COLUMNS).map((rect) => ({ bitmap, rect })), timing);
+    return new Picture(
+      provenance,
+      cells(bitmap, provenance.samples.length, COLUMNS).map((rect) => ({ bitmap, rect })),
+      timing,
+    );
   }
 
   /** Draws a tile into a canvas, as many pixels as it has. */
@@ -91,17 +96,28 @@ export function fetchBatch(place, tile, signal, priority = "auto") {
   if (entry) kept.delete(url);
   else entry = begin(url, place.batchUrl("json", look), priority);
   kept.set(url, entry);
-  while (kept.size > KEPT) kept.delete(kept.keys().next().value);
+  makeRoom(entry);
   return wait(entry, signal);
+}
+
+/** Lets the pictures go that were not asked for for the longest time; never the one that is asked for now. */
+function makeRoom(newest) {
+  let pixels = [...kept.values()].reduce((sum, each) => sum + each.pixels, 0);
+  for (const [url, entry] of kept) {
+    if (pixels <= KEPT_PIXELS || entry === newest) break;
+    kept.delete(url);
+    pixels -= entry.pixels;
+  }
 }
 
 function begin(url, jsonUrl, priority) {
   const controller = new AbortController();
   const options = { signal: controller.signal, priority };
-  const entry = { controller, waiting: 0, isDone: false };
+  const entry = { controller, waiting: 0, isDone: false, pixels: 0 };
   entry.promise = Promise.all([getJson(jsonUrl, options), fetchBitmap(url, options)]).then(
     ([provenance, { bitmap, timing }]) => {
       entry.isDone = true;
+      entry.pixels = bitmap.width * bitmap.height;
       return Picture.cut(provenance, bitmap, timing);
     },
     (error) => {
@@ -131,8 +147,10 @@ function wait(entry, signal) {
   });
 }
 
-/** Fetches a batch's originals: the same rows through a recipe that only makes them smaller. */
-export async function fetchOriginals(place, size, signal) {
+/** Fetches a batch's originals, at most `most` pixels long: the same rows through a recipe that only makes them smaller. */
+export async function fetchOriginals(place, most, signal) {
+  const share = Math.sqrt(ORIGINAL_PIXELS / place.state.batch_size);
+  const size = SIZES.findLast((each) => each <= Math.min(most, share)) ?? SIZES[0];
   const recipe = { ...place.recipe, recipe: originalRecipe(size), output_shape: [3, null, null] };
   return trim(await fetchBatch(place.withRecipe(recipe), null, signal), size);
 }
@@ -151,7 +169,10 @@ export async function fetchBatchOrSamples(place, tile, signal) {
   const plan = await fetchOriginals(place, SIZES[0], signal);
   const found = await Promise.all(plan.samples.map((row) => fetchSample(place, row, tile, signal)));
   const provenance = { ...plan.provenance, recipe: place.recipe.recipe, samples: found.map(({ row }) => row) };
-  return new Picture(provenance, found.map(({ tile: each }) => each));
+  return new Picture(
+    provenance,
+    found.map(({ tile: each }) => each),
+  );
 }
 
 async function fetchSample(place, row, tile, signal) {

@@ -20,7 +20,7 @@ export async function findPlace(state) {
   const dataset = await getDataset(state.dataset);
   const split = dataset.splits[state.split];
   if (!split) throw new ApiError(`${dataset.name} has no split ${state.split}, only ${Object.keys(dataset.splits).join(", ")}.`);
-  const batchSize = state.batch_size ?? Math.min(SHOWN_SAMPLES, split.size);
+  const batchSize = state.batch_size ?? Math.min(SHOWN_SAMPLES, split.size, split.max_batch_size);
   const steps = countSteps(split.size, batchSize, state.world_size, state.drop_last);
   const step = Math.max(0, Math.min(state.step, steps - 1));
   const settled = { ...state, step, batch_size: batchSize, shuffle: state.shuffle ?? split.shuffle };

@@ -27,7 +27,11 @@ export function plain(value) {
   if (typeof value === "number") return short(value);
   if (Array.isArray(value)) return value.length && typeof value[0] === "object" ? value.map(plain).join(", ") : `[${value.map(plain).join(", ")}]`;
   if (value && typeof value === "object") {
-    return "op" in value ? `${value.op} ${short(value.magnitude)}` : Object.entries(value).map(([name, each]) => `${name} ${plain(each)}`).join(", ");
+    return "op" in value
+      ? `${value.op} ${short(value.magnitude)}`
+      : Object.entries(value)
+          .map(([name, each]) => `${name} ${plain(each)}`)
+          .join(", ");
   }
   return String(value);
 }
@@ -41,7 +45,10 @@ export function splitPath(path) {
 /** A query that stays readable: only what means something in a URL or a shell is written in percent. */
 export function queryOf(entries) {
   const encode = (text) => encodeURIComponent(text).replaceAll("%20", "+").replaceAll("%2C", ",").replaceAll("'", "%27");
-  return entries.filter(([, value]) => value !== null && value !== undefined).map(([name, value]) => `${name}=${encode(String(value))}`).join("&");
+  return entries
+    .filter(([, value]) => value !== null && value !== undefined)
+    .map(([name, value]) => `${name}=${encode(String(value))}`)
+    .join("&");
 }
 
 /** A failure of one sample in words; which one it is stands beside it. */

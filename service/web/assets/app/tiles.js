@@ -86,6 +86,9 @@ export class Tiles {
     event.preventDefault();
     event.stopPropagation();
     for (const { link } of this.#tiles) attribute(link, "data-tapped", link === tile);
-    this.onlook(this.#tiles.findIndex(({ link }) => link === tile), true);
+    this.onlook(
+      this.#tiles.findIndex(({ link }) => link === tile),
+      true,
+    );
   }
 }

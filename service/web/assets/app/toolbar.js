@@ -23,9 +23,12 @@ export class Toolbar {
     this.dropLast = new Check({ label: "drop last", title: "Whether an incomplete last step is left out", onset: set("drop_last") });
     this.slider = new Slider({ label: "Step in the epoch", onset: set("step") });
     this.player = new Player({ milliseconds: PLAY_MILLISECONDS, onstep: () => this.walk(1) });
-    this.element = h("div", { class: "toolbar", role: "group", "aria-label": "Batch" },
+    this.element = h(
+      "div",
+      { class: "toolbar", role: "group", "aria-label": "Batch" },
       h("div", { class: "walk" }, this.player.button, this.slider.element),
-      h("div", { class: "steppers" }, this.epoch.element, this.step.element, this.seed.element, this.batchSize.element, this.#more()));
+      h("div", { class: "steppers" }, this.epoch.element, this.step.element, this.seed.element, this.batchSize.element, this.#more()),
+    );
   }
 
   show(place) {
@@ -34,7 +37,7 @@ export class Toolbar {
     this.epoch.show(state.epoch);
     this.step.show(state.step, Math.max(0, steps - 1), `of ${count(steps)}`);
     this.seed.show(state.seed);
-    this.batchSize.show(state.batch_size, place.split.size);
+    this.batchSize.show(state.batch_size, Math.min(place.split.size, place.split.max_batch_size));
     this.rank.show(state.rank, state.world_size - 1);
     this.worldSize.show(state.world_size, place.split.size);
     this.shuffle.show(state.shuffle);
@@ -70,7 +73,11 @@ export class Toolbar {
   }
 
   #more() {
-    return h("details", { class: "more" }, h("summary", {}, "More"),
-      h("div", { class: "popover" }, this.shuffle.element, this.dropLast.element, this.worldSize.element, this.rank.element));
+    return h(
+      "details",
+      { class: "more" },
+      h("summary", {}, "More"),
+      h("div", { class: "popover" }, this.shuffle.element, this.dropLast.element, this.worldSize.element, this.rank.element),
+    );
   }
 }

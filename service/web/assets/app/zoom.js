@@ -15,9 +15,19 @@ export class ZoomView {
     this.canvas = h("canvas", { role: "img", "aria-label": label });
     this.readout = h("output", { class: "readout", "aria-live": "off" });
     const button = (name, title, act) => h("button", { type: "button", class: "quiet", "aria-label": title, title, onclick: act }, icon(name));
-    this.viewport = h("div", { class: "viewport waiting", tabindex: 0, role: "group", "aria-label": `${label}; plus and minus zoom, arrows move` }, this.canvas);
-    this.tools = h("div", { class: "zoom-tools" }, this.readout, button("minus", "Zoom out", () => this.zoom(1 / FACTOR)), button("plus", "Zoom in", () => this.zoom(FACTOR)),
-      button("fit", "Fit", () => this.fit()));
+    this.viewport = h(
+      "div",
+      { class: "viewport waiting", tabindex: 0, role: "group", "aria-label": `${label}; plus and minus zoom, arrows move` },
+      this.canvas,
+    );
+    this.tools = h(
+      "div",
+      { class: "zoom-tools" },
+      this.readout,
+      button("minus", "Zoom out", () => this.zoom(1 / FACTOR)),
+      button("plus", "Zoom in", () => this.zoom(FACTOR)),
+      button("fit", "Fit", () => this.fit()),
+    );
     this.element = h("div", { class: "zoom" }, this.viewport, this.tools);
     this.#listen();
   }
@@ -63,7 +73,10 @@ export class ZoomView {
 
   #draw() {
     const [{ canvas }, [width, height]] = [this, this.#room];
-    this.#offset = [this.#held(this.#offset[0], width, canvas.offsetLeft, canvas.offsetWidth), this.#held(this.#offset[1], height, canvas.offsetTop, canvas.offsetHeight)];
+    this.#offset = [
+      this.#held(this.#offset[0], width, canvas.offsetLeft, canvas.offsetWidth),
+      this.#held(this.#offset[1], height, canvas.offsetTop, canvas.offsetHeight),
+    ];
     this.canvas.style.transform = `translate(${this.#offset[0]}px, ${this.#offset[1]}px) scale(${this.#scale})`;
     this.viewport.classList.toggle("zoomed", this.#scale > 1);
     put(this.readout, `${this.#magnification()} %`);
@@ -93,9 +106,17 @@ export class ZoomView {
 
   #onKey(event) {
     const act = {
-      "+": () => this.zoom(FACTOR), "=": () => this.zoom(FACTOR), "-": () => this.zoom(1 / FACTOR), 0: () => this.fit(),
+      "+": () => this.zoom(FACTOR),
+      "=": () => this.zoom(FACTOR),
+      "-": () => this.zoom(1 / FACTOR),
+      0: () => this.fit(),
       ...(this.#scale > 1 && !event.shiftKey
-        ? { ArrowLeft: () => this.pan(PANNED, 0), ArrowRight: () => this.pan(-PANNED, 0), ArrowUp: () => this.pan(0, PANNED), ArrowDown: () => this.pan(0, -PANNED) }
+        ? {
+            ArrowLeft: () => this.pan(PANNED, 0),
+            ArrowRight: () => this.pan(-PANNED, 0),
+            ArrowUp: () => this.pan(0, PANNED),
+            ArrowDown: () => this.pan(0, -PANNED),
+          }
         : {}),
     }[event.key];
     if (!act) return;

@@ -7,8 +7,9 @@ import { medianShare } from "../facts.js";
 import { Holder } from "../holder.js";
 import { recipeText } from "../highlight.js";
 import { Inspector } from "../inspector.js";
-import { Latest, pause } from "../latest.js";
+import { Latest } from "../latest.js";
 import { problemPanel } from "../notices.js";
+import { pause } from "../pause.js";
 import { fetchBatch, fetchBatchOrSamples, fetchOriginals, tileSize } from "../pictures.js";
 import { findPlace } from "../place.js";
 import { several } from "../text.js";
@@ -40,8 +41,15 @@ export class BatchView {
     this.holder = new Holder(() => this.#drawTiles());
     this.area = h("div", { class: "grid-area" }, h("div", { class: "above" }, this.caption, this.holder.button), this.notice, this.tiles.element);
     this.code = new CodePanel({ say });
-    this.element = h("section", { class: "view batch" }, h("h1", { class: "offscreen" }, "Batch"), this.toolbar.element, this.recipe,
-      h("div", { class: "board" }, this.area, this.inspector.element), this.code.element);
+    this.element = h(
+      "section",
+      { class: "view batch" },
+      h("h1", { class: "offscreen" }, "Batch"),
+      this.toolbar.element,
+      this.recipe,
+      h("div", { class: "board" }, this.area, this.inspector.element),
+      this.code.element,
+    );
     this.watcher = new ResizeObserver(() => this.#resized());
     this.watcher.observe(this.area);
   }
@@ -66,7 +74,10 @@ export class BatchView {
   update(state) {
     const isRapid = performance.now() - this.#lastUpdate < RAPID_MILLISECONDS;
     this.#lastUpdate = performance.now();
-    return this.#now.run((signal) => this.#load(state, isRapid, signal), (error) => this.#fail(error));
+    return this.#now.run(
+      (signal) => this.#load(state, isRapid, signal),
+      (error) => this.#fail(error),
+    );
   }
 
   close() {
@@ -119,23 +130,43 @@ export class BatchView {
     this.toolbar.show(place);
     const edit = this.store.link({ view: "recipe", draft: place.recipe.recipe });
     const own = place.recipe.recipe === place.split.recipe ? null : h("a", { href: this.store.link({ recipe: null }) }, `${place.split.name}'s own`);
-    put(this.recipe, h("span", { class: "name" }, "Recipe"), recipeText(place.recipe.recipe), h("span", { class: "ways" }, own, h("a", { href: edit }, "Edit")));
-    this.code.show(batchCode(place), FORMATS.map((format) => [format, place.batchUrl(format)]));
+    put(
+      this.recipe,
+      h("span", { class: "name" }, "Recipe"),
+      recipeText(place.recipe.recipe),
+      h("span", { class: "ways" }, own, h("a", { href: edit }, "Edit")),
+    );
+    this.code.show(
+      batchCode(place),
+      FORMATS.map((format) => [format, place.batchUrl(format)]),
+    );
   }
 
   #caption(place, picture) {
+    this.caption.setAttribute("aria-live", this.toolbar.player.isPlaying ? "off" : "polite");
     const { epoch, step } = place.state;
     const seen = medianShare(place.recipe.recipe, picture.samples);
     const failed = picture.samples.filter((row) => row.problem).length;
-    put(this.caption, h("strong", {}, `Epoch ${epoch}, step ${step}`), h("span", {}, several(picture.samples.length, "sample")),
-      seen === null ? null : h("span", { title: "The median over the batch of the part of its original that a sample shows" }, `${seen} % of the originals left`),
-      failed ? h("span", { class: "why" }, `${failed} cannot be shown`) : null, timing(picture.timing));
+    put(
+      this.caption,
+      h("strong", {}, `Epoch ${epoch}, step ${step}`),
+      h("span", {}, several(picture.samples.length, "sample")),
+      seen === null
+        ? null
+        : h("span", { title: "The median over the batch of the part of its original that a sample shows" }, `${seen} % of the originals left`),
+      failed ? h("span", { class: "why" }, `${failed} cannot be shown`) : null,
+      timing(picture.timing),
+    );
   }
 
   #versionNotice(place) {
     const { version } = this.store.state;
     if (!version || version === place.dataset.version) return null;
-    return h("p", { class: "notice" }, `This link was made for version ${version} of the dataset. Its files have changed since: shown is version ${place.dataset.version}.`);
+    return h(
+      "p",
+      { class: "notice" },
+      `This link was made for version ${version} of the dataset. Its files have changed since: shown is version ${place.dataset.version}.`,
+    );
   }
 
   #fail(error) {
@@ -147,7 +178,8 @@ export class BatchView {
     put(this.caption);
     const { recipe } = this.store.state;
     const ways = [["Try again", () => this.update(this.store.state)]];
-    if (recipe) ways.push(["Use the split's own recipe", this.store.link({ recipe: null })], ["Edit the recipe", this.store.link({ view: "recipe", draft: recipe })]);
+    if (recipe)
+      ways.push(["Use the split's own recipe", this.store.link({ recipe: null })], ["Edit the recipe", this.store.link({ view: "recipe", draft: recipe })]);
     put(this.notice, problemPanel(error, ways));
   }
 
@@ -165,7 +197,8 @@ export class BatchView {
   #drawTiles() {
     if (!this.#shown) return;
     const { picture, place } = this.#shown;
-    if (this.holder.isHeld && this.#originals) this.tiles.show(this.#originals, { recipe: place.recipe.recipe, applied: picture.samples.map((row) => row.applied) });
+    if (this.holder.isHeld && this.#originals)
+      this.tiles.show(this.#originals, { recipe: place.recipe.recipe, applied: picture.samples.map((row) => row.applied) });
     else this.tiles.show(picture);
   }
 

@@ -32,9 +32,17 @@ export class DatasetView {
     this.pages = h("nav", { class: "pages", "aria-label": "Pages of originals" });
     this.wallTitle = h("h2", {}, "Originals");
     this.code = new CodePanel({ say });
-    this.body = h("div", {},
-      h("div", { class: "panels" }, h("section", { class: "panel" }, h("h2", {}, "Classes"), this.bars), h("section", { class: "panel" }, h("h2", {}, "Sizes"), this.sizes)),
-      h("section", { class: "panel" }, h("div", { class: "above" }, this.wallTitle, this.pages), this.wall));
+    this.body = h(
+      "div",
+      {},
+      h(
+        "div",
+        { class: "panels" },
+        h("section", { class: "panel" }, h("h2", {}, "Classes"), this.bars),
+        h("section", { class: "panel" }, h("h2", {}, "Sizes"), this.sizes),
+      ),
+      h("section", { class: "panel" }, h("div", { class: "above" }, this.wallTitle, this.pages), this.wall),
+    );
     this.element = h("section", { class: "view dataset" }, h("div", { class: "toolbar" }, this.title, this.about), this.notice, this.body, this.code.element);
   }
 
@@ -43,7 +51,10 @@ export class DatasetView {
   }
 
   update(state) {
-    return this.#now.run((signal) => this.#load(state, signal), (error) => this.#fail(error));
+    return this.#now.run(
+      (signal) => this.#load(state, signal),
+      (error) => this.#fail(error),
+    );
   }
 
   close() {
@@ -59,7 +70,10 @@ export class DatasetView {
     this.#describe(dataset, state);
     this.#measure(dataset, state, path);
     const listing = withQuery(`${path}/samples`, { offset: state.offset, limit: PAGE, class: state.class });
-    this.code.show(datasetCode(dataset.name, listing), [["dataset.json", `/datasets/${encodeURIComponent(dataset.name)}`], ["samples.json", listing]]);
+    this.code.show(datasetCode(dataset.name, listing), [
+      ["dataset.json", `/datasets/${encodeURIComponent(dataset.name)}`],
+      ["samples.json", listing],
+    ]);
     const page = await getJson(listing, { signal });
     signal.throwIfAborted();
     this.#hang(dataset, state, path, page);
@@ -70,12 +84,27 @@ export class DatasetView {
     put(this.notice);
     this.body.hidden = false;
     put(this.title, dataset.name);
-    const sizes = Object.values(dataset.splits).map(({ name, size }) => `${count(size)} ${name}`).join(", ");
-    put(this.about, [["folder ", h("code", {}, dataset.root)], sizes, several(dataset.classes.length, "class", "classes"), ["version ", h("code", {}, dataset.version)],
-      dataset.refused ? `${several(dataset.refused, "link")} out of the folder passed over` : null].filter(Boolean).map((each) => h("span", {}, each)));
+    const sizes = Object.values(dataset.splits)
+      .map(({ name, size }) => `${count(size)} ${name}`)
+      .join(", ");
+    put(
+      this.about,
+      [
+        ["folder ", h("code", {}, dataset.root)],
+        sizes,
+        several(dataset.classes.length, "class", "classes"),
+        ["version ", h("code", {}, dataset.version)],
+        dataset.refused ? `${several(dataset.refused, "link")} out of the folder passed over` : null,
+      ]
+        .filter(Boolean)
+        .map((each) => h("span", {}, each)),
+    );
     const splits = [split, ...Object.values(dataset.splits).filter((each) => each !== split)];
     const most = Math.max(...splits.flatMap((each) => Object.values(each.class_counts)));
-    put(this.bars, dataset.classes.map((name, label) => this.#classBar(name, label, state, splits, most)));
+    put(
+      this.bars,
+      dataset.classes.map((name, label) => this.#classBar(name, label, state, splits, most)),
+    );
   }
 
   /** A class's samples in this split, and fainter in the others. */
@@ -83,8 +112,16 @@ export class DatasetView {
     const isChosen = state.class === name;
     const bars = splits.map((split) => meter(split.name, split.class_counts[name] ?? 0, most, count(split.class_counts[name] ?? 0)));
     const title = isChosen ? "Show all classes" : `Show only ${name}`;
-    return h("li", {}, h("a", { href: this.store.link({ class: isChosen ? null : name, offset: 0 }), "aria-current": isChosen ? "true" : null, title, class: `hue-${label % 8}` },
-      className(name, label), h("span", { class: "bars" }, bars)));
+    return h(
+      "li",
+      {},
+      h(
+        "a",
+        { href: this.store.link({ class: isChosen ? null : name, offset: 0 }), "aria-current": isChosen ? "true" : null, title, class: `hue-${label % 8}` },
+        className(name, label),
+        h("span", { class: "bars" }, bars),
+      ),
+    );
   }
 
   /** Sizes come from the files' headers: of all images where there are few, else from pages spread over the listing, which is sorted by class. */
@@ -94,14 +131,22 @@ export class DatasetView {
     this.#measured = about;
     const { size } = dataset.splits[state.split];
     const pages = Math.min(MEASURED_PAGES, Math.ceil(size / MEASURED_PAGE));
-    const offsets = Array.from({ length: pages }, (_, at) => (pages * MEASURED_PAGE >= size ? at * MEASURED_PAGE : Math.floor((at * (size - MEASURED_PAGE)) / (pages - 1))));
-    this.#sizes.run(async (signal) => {
-      const found = await Promise.all(offsets.map((offset) => getJson(withQuery(`${path}/samples`, { offset, limit: MEASURED_PAGE }), { signal })));
-      this.#plot(found.flatMap(({ samples }) => samples), size);
-    }, (error) => {
-      this.#measured = "";
-      put(this.sizes, problemPanel(error));
-    });
+    const offsets = Array.from({ length: pages }, (_, at) =>
+      pages * MEASURED_PAGE >= size ? at * MEASURED_PAGE : Math.floor((at * (size - MEASURED_PAGE)) / (pages - 1)),
+    );
+    this.#sizes.run(
+      async (signal) => {
+        const found = await Promise.all(offsets.map((offset) => getJson(withQuery(`${path}/samples`, { offset, limit: MEASURED_PAGE }), { signal })));
+        this.#plot(
+          found.flatMap(({ samples }) => samples),
+          size,
+        );
+      },
+      (error) => {
+        this.#measured = "";
+        put(this.sizes, problemPanel(error));
+      },
+    );
   }
 
   #plot(samples, size) {
@@ -112,31 +157,77 @@ export class DatasetView {
     }
     const middle = (name) => read.map((each) => each[name]).sort((a, b) => a - b)[Math.floor(read.length / 2)];
     const unread = samples.length - read.length;
-    put(this.sizes, scatter(read, (each) => this.store.link({ view: "sample", index: each.index }), (each) => `${each.file}: ${each.width} × ${each.height}`),
-      h("p", { class: "note" }, `${read.length === size ? "All" : `${read.length} of`} ${several(size, "image")}; the median is ${middle("width")} × ${middle("height")}`,
-        unread ? h("span", { class: "why" }, `; ${several(unread, "file")} cannot be read`) : null));
+    put(
+      this.sizes,
+      scatter(
+        read,
+        (each) => this.store.link({ view: "sample", index: each.index }),
+        (each) => `${each.file}: ${each.width} × ${each.height}`,
+      ),
+      h(
+        "p",
+        { class: "note" },
+        `${read.length === size ? "All" : `${read.length} of`} ${several(size, "image")}; the median is ${middle("width")} × ${middle("height")}`,
+        unread ? h("span", { class: "why" }, `; ${several(unread, "file")} cannot be read`) : null,
+      ),
+    );
   }
 
   #hang(dataset, state, path, { total, offset, samples }) {
     this.total = total;
-    put(this.wallTitle, "Originals", state.class ? [" of ", className(state.class, dataset.classes.indexOf(state.class))] : null, h("small", {}, several(total, "image")));
+    put(
+      this.wallTitle,
+      "Originals",
+      state.class ? [" of ", className(state.class, dataset.classes.indexOf(state.class))] : null,
+      h("small", {}, several(total, "image")),
+    );
     const last = Math.min(total, offset + samples.length);
-    put(this.pages, h("a", { href: this.#page(offset - PAGE), class: "button", "aria-disabled": offset === 0 ? "true" : null }, "Back"),
-      h("span", {}, `${total ? offset + 1 : 0} to ${last}`), h("a", { href: this.#page(offset + PAGE), class: "button", "aria-disabled": last >= total ? "true" : null }, "On"));
-    put(this.wall, samples.map((each) => this.#thumbnail(each, path, dataset)), h("div", { class: "rest" }), samples.length ? null : h("p", { class: "hint" }, "No images here."));
+    put(
+      this.pages,
+      h("a", { href: this.#page(offset - PAGE), class: "button", "aria-disabled": offset === 0 ? "true" : null }, "Back"),
+      h("span", {}, `${total ? offset + 1 : 0} to ${last}`),
+      h("a", { href: this.#page(offset + PAGE), class: "button", "aria-disabled": last >= total ? "true" : null }, "On"),
+    );
+    put(
+      this.wall,
+      samples.map((each) => this.#thumbnail(each, path, dataset)),
+      h("div", { class: "rest" }),
+      samples.length ? null : h("p", { class: "hint" }, "No images here."),
+    );
     attribute(this.wall, "data-class", state.class);
   }
 
   #thumbnail(sample, path, dataset) {
     const query = { recipe: originalRecipe(THUMBNAIL), epochs: 1, original: false, labels: false, version: dataset.version };
     const failed = (text) => h("span", { class: "why" }, text);
-    const face = sample.problem ? failed(sample.problem) : h("img", {
-      src: withQuery(`${path}/samples/${sample.index}/views.webp`, query), alt: `${sample.class}, sample ${sample.index}`, loading: "lazy", decoding: "async",
-      width: sample.width, height: sample.height, onerror: (event) => event.target.replaceWith(failed("This image cannot be shown.")),
-    });
-    return styled(h("div", { role: "listitem" }, h("a", { class: sample.problem ? "photo failed" : "photo", href: this.store.link({ view: "sample", index: sample.index }), title: `${sample.file}, ${sample.width} × ${sample.height}` },
-      face, h("span", { class: "caption" }, swatch(sample.label), h("small", {}, `#${sample.index}`)))),
-    { "--ratio": sample.problem ? 1.3 : sample.width / sample.height });
+    const face = sample.problem
+      ? failed(sample.problem)
+      : h("img", {
+          src: withQuery(`${path}/samples/${sample.index}/views.webp`, query),
+          alt: `${sample.class}, sample ${sample.index}`,
+          loading: "lazy",
+          decoding: "async",
+          width: sample.width,
+          height: sample.height,
+          onerror: (event) => event.target.replaceWith(failed("This image cannot be shown.")),
+        });
+    return styled(
+      h(
+        "div",
+        { role: "listitem" },
+        h(
+          "a",
+          {
+            class: sample.problem ? "photo failed" : "photo",
+            href: this.store.link({ view: "sample", index: sample.index }),
+            title: `${sample.file}, ${sample.width} × ${sample.height}`,
+          },
+          face,
+          h("span", { class: "caption" }, swatch(sample.label), h("small", {}, `#${sample.index}`)),
+        ),
+      ),
+      { "--ratio": sample.problem ? 1.3 : sample.width / sample.height },
+    );
   }
 
   #page(offset) {
@@ -150,6 +241,12 @@ export class DatasetView {
 
   #fail(error) {
     this.body.hidden = true;
-    put(this.notice, problemPanel(error, [["Try again", () => this.update(this.store.state)], ["All classes", this.store.link({ class: null, offset: 0 })]]));
+    put(
+      this.notice,
+      problemPanel(error, [
+        ["Try again", () => this.update(this.store.state)],
+        ["All classes", this.store.link({ class: null, offset: 0 })],
+      ]),
+    );
   }
 }

@@ -28,12 +28,36 @@ export class DevicesView {
     this.known = h("datalist", { id: "known-devices" });
     this.answer = h("div", { class: "answer", role: "status" });
     this.token = h("input", { id: "token", type: "password", autocomplete: "off" });
-    this.asking = h("form", { class: "asking", hidden: true, onsubmit: (event) => this.#authorize(event) },
-      h("label", { for: "token" }, "Bearer token"), this.token, h("button", {}, "Go on"), h("small", {}, "Kept in this page until it is closed, nowhere else."));
-    this.form = h("form", { class: "move", onsubmit: (event) => this.#choose(event) }, h("label", { for: "device" }, "Render on"), this.field, this.known, h("button", {}, "Move"));
+    this.asking = h(
+      "form",
+      { class: "asking", hidden: true, onsubmit: (event) => this.#authorize(event) },
+      h("label", { for: "token" }, "Bearer token"),
+      this.token,
+      h("button", {}, "Go on"),
+      h("small", {}, "Kept in this page until it is closed, nowhere else."),
+    );
+    this.form = h(
+      "form",
+      { class: "move", onsubmit: (event) => this.#choose(event) },
+      h("label", { for: "device" }, "Render on"),
+      this.field,
+      this.known,
+      h("button", {}, "Move"),
+    );
     this.code = new CodePanel({ say });
-    this.element = h("section", { class: "view devices" }, h("div", { class: "toolbar" }, h("h1", {}, "Devices"), this.form), this.asking, this.answer, this.notice,
-      this.cuda, this.devices, h("h2", { class: "row-title" }, "Loaders"), this.loaders, this.code.element);
+    this.element = h(
+      "section",
+      { class: "view devices" },
+      h("div", { class: "toolbar" }, h("h1", {}, "Devices"), this.form),
+      this.asking,
+      this.answer,
+      this.notice,
+      this.cuda,
+      this.devices,
+      h("h2", { class: "row-title" }, "Loaders"),
+      this.loaders,
+      this.code.element,
+    );
     this.poll = new Poll(POLL_MILLISECONDS, () => this.#refresh());
   }
 
@@ -63,17 +87,40 @@ export class DevicesView {
   #showDevices({ current, cuda, devices }) {
     if (current !== this.#current) {
       this.#current = current;
-      this.code.show(deviceCode(current), [["devices.json", "/devices"], ["loaders.json", "/loaders"]]);
+      this.code.show(deviceCode(current), [
+        ["devices.json", "/devices"],
+        ["loaders.json", "/loaders"],
+      ]);
     }
-    put(this.known, devices.map(({ id }) => h("option", { value: id })));
-    put(this.cuda, cuda.available ? `CUDA ${cuda.version}, driver ${cuda.driver ?? "unknown"}, ${cuda.device_count} visible.` : `No CUDA device is usable here; torch was built ${cuda.version ? `for CUDA ${cuda.version}` : "without CUDA"}.`);
-    replaceKeeping(this.devices, devices, ({ id }) => id, (device) => this.#deviceCard(device, device.id === current));
+    put(
+      this.known,
+      devices.map(({ id }) => h("option", { value: id })),
+    );
+    put(
+      this.cuda,
+      cuda.available
+        ? `CUDA ${cuda.version}, driver ${cuda.driver ?? "unknown"}, ${cuda.device_count} visible.`
+        : `No CUDA device is usable here; torch was built ${cuda.version ? `for CUDA ${cuda.version}` : "without CUDA"}.`,
+    );
+    replaceKeeping(
+      this.devices,
+      devices,
+      ({ id }) => id,
+      (device) => this.#deviceCard(device, device.id === current),
+    );
   }
 
   #deviceCard(device, isCurrent) {
     const { total_bytes: total, free_bytes: free } = device.memory;
-    return h("article", { class: isCurrent ? "card current" : "card", "data-key": device.id },
-      h("header", {}, h("h3", {}, h("code", {}, device.id)), isCurrent ? h("span", { class: "badge" }, "renders") : h("button", { type: "button", onclick: () => this.#move(device.id) }, "Render here")),
+    return h(
+      "article",
+      { class: isCurrent ? "card current" : "card", "data-key": device.id },
+      h(
+        "header",
+        {},
+        h("h3", {}, h("code", {}, device.id)),
+        isCurrent ? h("span", { class: "badge" }, "renders") : h("button", { type: "button", onclick: () => this.#move(device.id) }, "Render here"),
+      ),
       h("p", { class: "note" }, device.name),
       total === null || free === null ? null : meter("memory", total - free, total, `${bytes(total - free)} of ${bytes(total)}`),
       device.utilization_percent === null ? null : meter("busy", device.utilization_percent, 100, `${device.utilization_percent} %`),
@@ -82,7 +129,8 @@ export class DevicesView {
         ["temperature", device.temperature_celsius === null ? null : `${device.temperature_celsius} °C`],
         ["capability", device.capability],
         ["uuid", device.uuid && h("code", {}, device.uuid)],
-      ]));
+      ]),
+    );
   }
 
   #showLoaders(loaders) {
@@ -106,13 +154,36 @@ export class DevicesView {
   #loaderCard(loader) {
     const { values } = this.#rates.get(keyOf(loader));
     const { slab, arena } = loader;
-    return h("article", { class: "card", "data-key": keyOf(loader) },
-      h("header", {}, h("h3", {}, keyOf(loader)),
-        h("button", { type: "button", class: "quiet", "aria-label": `Close the loader of ${keyOf(loader)}`, onclick: () => this.#closeLoader(loader) }, "Close")),
+    return h(
+      "article",
+      { class: "card", "data-key": keyOf(loader) },
+      h(
+        "header",
+        {},
+        h("h3", {}, keyOf(loader)),
+        h(
+          "button",
+          { type: "button", class: "quiet", "aria-label": `Close the loader of ${keyOf(loader)}`, onclick: () => this.#closeLoader(loader) },
+          "Close",
+        ),
+      ),
       h("div", { class: "states" }, h("span", { class: "badge" }, loader.state), h("span", { class: "note" }, `on ${loader.device}`)),
-      h("div", { class: "throughput" }, h("strong", {}, count(Math.round(values.at(-1) ?? 0))), h("span", {}, "images a second"), spark(values, ROOM, "Images a second")),
+      h(
+        "div",
+        { class: "throughput" },
+        h("strong", {}, count(Math.round(values.at(-1) ?? 0))),
+        h("span", {}, "images a second"),
+        spark(values, ROOM, "Images a second"),
+      ),
       meter("batches in memory", slab.used_bytes, slab.size_bytes, `${bytes(slab.used_bytes)} of ${bytes(slab.size_bytes)}, ${slab.kept} kept`),
-      arena ? meter("decoded photos", arena.used_bytes, arena.size_bytes, `${bytes(arena.used_bytes)} of ${bytes(arena.size_bytes)}, ${count(arena.samples)} photos`) : null,
+      arena
+        ? meter(
+            "decoded photos",
+            arena.used_bytes,
+            arena.size_bytes,
+            `${bytes(arena.used_bytes)} of ${bytes(arena.size_bytes)}, ${count(arena.samples)} photos`,
+          )
+        : null,
       facts([
         ["served", `${count(loader.served)} batches`],
         ["rendered", `${count(loader.rendered)} batches, ${count(loader.images)} images`],
@@ -121,7 +192,8 @@ export class DevicesView {
         ["refused", count(loader.refused)],
         ["restarts", count(loader.restarts)],
         ["workers", loader.pids.length ? loader.pids.join(", ") : "in the server itself"],
-      ]));
+      ]),
+    );
   }
 
   #choose(event) {

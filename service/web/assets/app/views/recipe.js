@@ -8,9 +8,10 @@ import { Editor, locate } from "../editor.js";
 import { className } from "../facts.js";
 import { Holder } from "../holder.js";
 import { recipeText } from "../highlight.js";
-import { Latest, pause } from "../latest.js";
+import { Latest } from "../latest.js";
 import { problemPanel } from "../notices.js";
 import { overlayOf } from "../overlay.js";
+import { pause } from "../pause.js";
 import { fetchBatchOrSamples, fetchOriginals, tileSize } from "../pictures.js";
 import { findPlace } from "../place.js";
 import { StepList } from "../steplist.js";
@@ -45,16 +46,37 @@ export class RecipeView {
     this.holder = new Holder(() => this.#pair && this.#draw());
     this.area = h("div", { class: "grid-area" }, h("div", { class: "above" }, this.caption, this.holder.button), this.notice, this.pairs);
     this.code = new CodePanel({ say });
-    this.element = h("section", { class: "view bench" }, h("h1", { class: "offscreen" }, "Recipe"), this.toolbar.element, this.current,
-      h("div", { class: "board" },
-        h("div", { class: "desk" }, this.editor.element, this.about, h("div", { class: "ways" }, this.use, this.copy, this.reset)), this.area, this.steps.element),
-      this.code.element);
-    getRecipes().then((listed) => this.steps.show(listed), () => {});
+    this.element = h(
+      "section",
+      { class: "view bench" },
+      h("h1", { class: "offscreen" }, "Recipe"),
+      this.toolbar.element,
+      this.current,
+      h(
+        "div",
+        { class: "board" },
+        h("div", { class: "desk" }, this.editor.element, this.about, h("div", { class: "ways" }, this.use, this.copy, this.reset)),
+        this.area,
+        this.steps.element,
+      ),
+      this.code.element,
+    );
+    getRecipes().then(
+      (listed) => this.steps.show(listed),
+      () => {},
+    );
   }
 
   get keys() {
-    return { ArrowRight: () => this.toolbar.walk(1), ArrowLeft: () => this.toolbar.walk(-1), "Shift+ArrowRight": () => this.toolbar.leap(1),
-      "Shift+ArrowLeft": () => this.toolbar.leap(-1), Home: () => this.toolbar.jump(0), End: () => this.toolbar.jump(-1), " ": () => this.toolbar.player.toggle() };
+    return {
+      ArrowRight: () => this.toolbar.walk(1),
+      ArrowLeft: () => this.toolbar.walk(-1),
+      "Shift+ArrowRight": () => this.toolbar.leap(1),
+      "Shift+ArrowLeft": () => this.toolbar.leap(-1),
+      Home: () => this.toolbar.jump(0),
+      End: () => this.toolbar.jump(-1),
+      " ": () => this.toolbar.player.toggle(),
+    };
   }
 
   get held() {
@@ -62,7 +84,10 @@ export class RecipeView {
   }
 
   update(state) {
-    return this.#now.run((signal) => this.#load(state, signal), (error) => this.#fail(error));
+    return this.#now.run(
+      (signal) => this.#load(state, signal),
+      (error) => this.#fail(error),
+    );
   }
 
   close() {
@@ -89,7 +114,10 @@ export class RecipeView {
     const isSeen = !other && this.#pair?.place.batchUrl("json") === place.batchUrl("json");
     if (isSeen) return;
     const coded = other ?? place;
-    this.code.show(recipeCode(coded), FORMATS.map((format) => [format, coded.batchUrl(format)]));
+    this.code.show(
+      recipeCode(coded),
+      FORMATS.map((format) => [format, coded.batchUrl(format)]),
+    );
     const [now, then] = await Promise.all([place, other].map((each) => each && fetchBatchOrSamples(each, tileSize(SHOWN, each.recipe.output_shape), signal)));
     signal.throwIfAborted();
     this.#pair = { now, then, place, other };
@@ -130,10 +158,27 @@ export class RecipeView {
     const { now, then, place, other } = this.#pair;
     put(this.notice);
     put(this.caption, h("strong", {}, `Epoch ${place.state.epoch}, step ${place.state.step}`), h("span", {}, "same samples, same keys"));
-    put(this.pairs, now.samples.map((row, at) =>
-      h("div", { class: "pair-card", role: "listitem" },
-        h("div", { class: "halves" }, this.#half(now, at, place.recipe.recipe, "now"), then ? this.#half(then, at, other.recipe.recipe, "draft") : unreadable()),
-        h("a", { class: "caption", href: this.store.link({ view: "sample", index: row.index }) }, className(row.class, row.label), h("small", {}, `#${row.index}`)))));
+    put(
+      this.pairs,
+      now.samples.map((row, at) =>
+        h(
+          "div",
+          { class: "pair-card", role: "listitem" },
+          h(
+            "div",
+            { class: "halves" },
+            this.#half(now, at, place.recipe.recipe, "now"),
+            then ? this.#half(then, at, other.recipe.recipe, "draft") : unreadable(),
+          ),
+          h(
+            "a",
+            { class: "caption", href: this.store.link({ view: "sample", index: row.index }) },
+            className(row.class, row.label),
+            h("small", {}, `#${row.index}`),
+          ),
+        ),
+      ),
+    );
   }
 
   #half(picture, at, recipe, name) {
@@ -160,11 +205,22 @@ export class RecipeView {
     if (error.place) this.toolbar.show(error.place);
     put(this.pairs);
     this.#pair = null;
-    put(this.notice, problemPanel(error, [["Try again", () => this.update(this.store.state)], ["Start over", this.store.link({ draft: null, recipe: null })]]));
+    put(
+      this.notice,
+      problemPanel(error, [
+        ["Try again", () => this.update(this.store.state)],
+        ["Start over", this.store.link({ draft: null, recipe: null })],
+      ]),
+    );
   }
 }
 
 /** Stands where a draft's picture would be that does not parse. */
 function unreadable() {
-  return h("figure", { class: "draft" }, h("span", { class: "face" }, h("span", { class: "why note" }, "No picture: the draft does not parse.")), h("figcaption", {}, "draft"));
+  return h(
+    "figure",
+    { class: "draft" },
+    h("span", { class: "face" }, h("span", { class: "why note" }, "No picture: the draft does not parse.")),
+    h("figcaption", {}, "draft"),
+  );
 }

@@ -8,9 +8,10 @@ import { h, put, styled } from "../dom.js";
 import { appliedList, className, facts, fileName, frameNote } from "../facts.js";
 import { findFrame } from "../frame.js";
 import { recipeText } from "../highlight.js";
-import { Latest, pause } from "../latest.js";
+import { Latest } from "../latest.js";
 import { problemPanel } from "../notices.js";
 import { makeRoom, overlay } from "../overlay.js";
+import { pause } from "../pause.js";
 import { fetchBitmap, fetchOriginals, originalRecipe } from "../pictures.js";
 import { findPlace } from "../place.js";
 import { bytes, count } from "../text.js";
@@ -40,16 +41,43 @@ export class SampleView {
     this.epochs = h("div", { class: "epochs", role: "list", "aria-label": "The same sample in the next epochs" });
     this.facts = h("aside", { class: "inspector", "aria-label": "About the sample" });
     this.code = new CodePanel({ say });
-    this.body = h("div", { class: "board" },
-      h("div", { class: "grid-area" },
-        h("div", { class: "pair" }, h("figure", {}, this.original, h("figcaption", {}, "Original: what is left of it in this epoch, dashed in the next ones. The dot comes out top left.")), h("figure", {}, this.zoom.element, this.seen)),
-        h("h2", { class: "row-title" }, "The next epochs"), this.epochs),
-      this.facts);
+    this.body = h(
+      "div",
+      { class: "board" },
+      h(
+        "div",
+        { class: "grid-area" },
+        h(
+          "div",
+          { class: "pair" },
+          h(
+            "figure",
+            {},
+            this.original,
+            h("figcaption", {}, "Original: what is left of it in this epoch, dashed in the next ones. The dot comes out top left."),
+          ),
+          h("figure", {}, this.zoom.element, this.seen),
+        ),
+        h("h2", { class: "row-title" }, "The next epochs"),
+        this.epochs,
+      ),
+      this.facts,
+    );
     const back = h("a", { href: store.link({ view: "batch" }), class: "back" }, "← Batch");
-    this.element = h("section", { class: "view sample" },
-      h("div", { class: "toolbar", role: "group", "aria-label": "Sample" }, h("div", { class: "title" }, back, this.heading),
-        h("div", { class: "steppers" }, this.sample.element, this.epoch.element, this.seed.element)),
-      this.recipe, this.notice, this.body, this.code.element);
+    this.element = h(
+      "section",
+      { class: "view sample" },
+      h(
+        "div",
+        { class: "toolbar", role: "group", "aria-label": "Sample" },
+        h("div", { class: "title" }, back, this.heading),
+        h("div", { class: "steppers" }, this.sample.element, this.epoch.element, this.seed.element),
+      ),
+      this.recipe,
+      this.notice,
+      this.body,
+      this.code.element,
+    );
   }
 
   get keys() {
@@ -60,14 +88,22 @@ export class SampleView {
     };
     const leap = (by) => () => store.state.epoch + by >= 0 && store.set({ epoch: store.state.epoch + by }, "step");
     return {
-      ArrowLeft: move(-1), ArrowRight: move(1), "Shift+ArrowLeft": leap(-1), "Shift+ArrowRight": leap(1),
-      "+": () => this.zoom.zoom(1.5), "-": () => this.zoom.zoom(1 / 1.5), 0: () => this.zoom.fit(),
+      ArrowLeft: move(-1),
+      ArrowRight: move(1),
+      "Shift+ArrowLeft": leap(-1),
+      "Shift+ArrowRight": leap(1),
+      "+": () => this.zoom.zoom(1.5),
+      "-": () => this.zoom.zoom(1 / 1.5),
+      0: () => this.zoom.fit(),
       Escape: () => store.set({ view: "batch" }),
     };
   }
 
   update(state) {
-    return this.#now.run((signal) => this.#load(state, signal), (error) => this.#fail(error));
+    return this.#now.run(
+      (signal) => this.#load(state, signal),
+      (error) => this.#fail(error),
+    );
   }
 
   close() {
@@ -108,8 +144,12 @@ export class SampleView {
     this.epoch.show(state.epoch);
     this.seed.show(state.seed);
     this.element.querySelector(".back").href = this.store.link({ view: "batch" });
-    put(this.recipe, h("span", { class: "name" }, "Recipe"), recipeText(place.recipe.recipe),
-      h("span", { class: "ways" }, h("a", { href: this.store.link({ view: "recipe", draft: place.recipe.recipe }) }, "Edit")));
+    put(
+      this.recipe,
+      h("span", { class: "name" }, "Recipe"),
+      recipeText(place.recipe.recipe),
+      h("span", { class: "ways" }, h("a", { href: this.store.link({ view: "recipe", draft: place.recipe.recipe }) }, "Edit")),
+    );
     this.code.show(sampleCode(place, state.index, EPOCHS), [
       ["views.png", place.viewsUrl(state.index, "png", { epochs: EPOCHS })],
       ["views.json", place.viewsUrl(state.index, "json", { epochs: EPOCHS })],
@@ -144,25 +184,45 @@ export class SampleView {
 
   #showEpochs(told, bitmap) {
     const [width, height] = [(bitmap.width - 2) / EPOCHS - 2, bitmap.height - 4];
-    put(this.epochs, told.views.map((view, at) => {
-      const canvas = h("canvas", { role: "img", "aria-label": `Epoch ${view.epoch}` });
-      canvas.width = width;
-      canvas.height = height;
-      canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 2 + at * (width + 2), 2, width, height, 0, 0, width, height);
-      const look = () => this.redraw(at);
-      const unlook = () => this.redraw(0);
-      return h("div", { role: "listitem" },
-        h("a", { class: "tile", href: this.store.link({ epoch: view.epoch }), "aria-current": at === 0 ? "true" : null, onpointerenter: look, onfocus: look, onpointerleave: unlook, onblur: unlook },
-          h("span", { class: "face" }, styled(h("span", { class: "stage" }, canvas), { "--ratio": width / height })),
-          h("span", { class: "caption" }, `epoch ${view.epoch}`)));
-    }));
+    put(
+      this.epochs,
+      told.views.map((view, at) => {
+        const canvas = h("canvas", { role: "img", "aria-label": `Epoch ${view.epoch}` });
+        canvas.width = width;
+        canvas.height = height;
+        canvas.getContext("2d", { alpha: false }).drawImage(bitmap, 2 + at * (width + 2), 2, width, height, 0, 0, width, height);
+        const look = () => this.redraw(at);
+        const unlook = () => this.redraw(0);
+        return h(
+          "div",
+          { role: "listitem" },
+          h(
+            "a",
+            {
+              class: "tile",
+              href: this.store.link({ epoch: view.epoch }),
+              "aria-current": at === 0 ? "true" : null,
+              onpointerenter: look,
+              onfocus: look,
+              onpointerleave: unlook,
+              onblur: unlook,
+            },
+            h("span", { class: "face" }, styled(h("span", { class: "stage" }, canvas), { "--ratio": width / height })),
+            h("span", { class: "caption" }, `epoch ${view.epoch}`),
+          ),
+        );
+      }),
+    );
   }
 
   #tell(place, details, told) {
     const [view] = told.views;
     const [channels, height, width] = view.shape;
-    put(this.facts,
-      h("h2", {}, "What was done"), h("p", { class: "note" }, frameNote(told.recipe, { ...view, width: told.width, height: told.height })), appliedList(view.applied),
+    put(
+      this.facts,
+      h("h2", {}, "What was done"),
+      h("p", { class: "note" }, frameNote(told.recipe, { ...view, width: told.width, height: told.height })),
+      appliedList(view.applied),
       told.tail ? h("p", { class: "note" }, "Then only numbers are rescaled: ", h("code", {}, told.tail)) : null,
       h("h2", {}, "Sample"),
       facts([
@@ -172,14 +232,22 @@ export class SampleView {
         ["tensor", h("code", {}, `${told.dtype} [${channels}, ${height}, ${width}]`)],
         ["key", h("code", {}, view.key)],
         ["", h("a", { href: place.sampleUrl(details.index, "/image") }, "Original file")],
-      ]));
+      ]),
+    );
   }
 
   #showOriginalAlone(details, original) {
     this.#frames = [];
     put(this.heading, className(details.class, details.label), h("small", {}, `sample ${details.index}`));
     put(this.epochs);
-    put(this.facts, facts([["file", fileName(details.file)], ["label", `${details.label} (${details.class})`], ["size", bytes(details.bytes)]]));
+    put(
+      this.facts,
+      facts([
+        ["file", fileName(details.file)],
+        ["label", `${details.label} (${details.class})`],
+        ["size", bytes(details.bytes)],
+      ]),
+    );
     if (original) this.#showOriginal(original.bitmap, details);
   }
 
@@ -187,7 +255,10 @@ export class SampleView {
     if (error.place && this.store.state.index !== null) this.#describe(error.place, this.store.state);
     this.body.hidden = !["step-failed"].includes(error.problem?.code);
     const { recipe } = this.store.state;
-    const ways = [["First sample", this.store.link({ index: 0 })], ["Batch", this.store.link({ view: "batch" })]];
+    const ways = [
+      ["First sample", this.store.link({ index: 0 })],
+      ["Batch", this.store.link({ view: "batch" })],
+    ];
     if (recipe) ways.push(["Use the split's own recipe", this.store.link({ recipe: null })]);
     put(this.notice, problemPanel(error, ways));
   }
