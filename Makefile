@@ -6,13 +6,19 @@ BIN := $(VENV)/bin
 SETUP := $(VENV)/.setup
 SERVE_FLAGS ?=
 
-.PHONY: serve test check format bench clean
+SOAK_SECONDS ?= 3600
+
+.PHONY: serve test soak check format bench clean
 
 serve: $(SETUP)
 	$(BIN)/batchlens serve $(SERVE_FLAGS)
 
 test: $(SETUP)
 	$(BIN)/pytest
+
+# The long ones: an hour of mixed traffic, and workers killed for 30 seconds.
+soak: $(SETUP)
+	BATCHLENS_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/pytest tests/reliability -m soak
 
 check: $(SETUP)
 	$(BIN)/ruff format --check .
