@@ -7,14 +7,19 @@ SETUP := $(VENV)/.setup
 SERVE_FLAGS ?=
 BENCH_FLAGS ?=
 PEERS := .venv-peers
+SOAK_SECONDS ?= 3600
 
-.PHONY: serve test check format bench peers clean
+.PHONY: serve test soak check format bench peers clean
 
 serve: $(SETUP)
 	$(BIN)/batchlens serve $(SERVE_FLAGS)
 
 test: $(SETUP)
 	$(BIN)/pytest
+
+# The long ones: an hour of mixed traffic, and workers killed for 30 seconds.
+soak: $(SETUP)
+	BATCHLENS_SOAK_SECONDS=$(SOAK_SECONDS) $(BIN)/pytest tests/reliability -m soak
 
 check: $(SETUP)
 	$(BIN)/ruff format --check .

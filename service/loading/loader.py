@@ -238,7 +238,7 @@ class Loader:
                 return
             self._waiting.popleft()
             self._hand_out(job, offset, size_bytes, self._count_parts(job))
-        while not self._waiting and not self._is_closed and len(self._working) < max(1, self._limits.workers):
+        while not self._waiting and not self._is_closed and len(self._working) < self._limits.workers:  # In the server itself nothing is done unasked.
             if not self._read_ahead():
                 return
 

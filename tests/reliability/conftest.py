@@ -132,6 +132,15 @@ def session_of(leader: int) -> set[int]:
     return found
 
 
+def semaphores_of(server: TroubledServer) -> set[Path]:
+    """Lists what the processes of a server hold in /dev/shm, where others of this machine have their own."""
+    found: set[Path] = set()
+    for pid in session_of(server.process.pid):
+        with suppress(OSError):
+            found |= {Path(each) for each in re.findall(r"/dev/shm/\S+", Path(f"/proc/{pid}/maps").read_text())}
+    return found
+
+
 def resident_bytes(pid: int) -> int:
     """Memory of a process, less what it shares: a slab grows as it is used."""
     status = Path(f"/proc/{pid}/status").read_text()
