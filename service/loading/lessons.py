@@ -2,10 +2,14 @@
 
 import time
 from collections import OrderedDict
-from typing import Any
+from typing import Any, TypeAlias
 
 from service.errors import BatchTooLarge, RenderCrashed
 from service.loading.job import Job
+from service.loading.order import Order
+
+_Culprit: TypeAlias = tuple[str, str, int]
+"""Version, recipe, index."""
 
 _GUESS_BYTES = 1 << 20
 _REMEMBERED = 256
@@ -45,27 +49,37 @@ class SampleSizes:
 
 
 class Crashes:
-    """Batches that have ended their workers too often; each is refused for ten minutes, since what ended them may pass."""
+    """Samples that have ended their workers too often; what holds one is refused for ten minutes, since what ended them may pass.
+
+    At first one order alone is refused; once a second one fails on the same sample and recipe, every order that holds it is, whatever its seed and epoch: else
+    each of them would cost two more crews.
+    """
 
     def __init__(self) -> None:
-        self._crashed: OrderedDict[str, tuple[float, RenderCrashed]] = OrderedDict()
+        self._orders: OrderedDict[str, tuple[float, _Culprit, RenderCrashed]] = OrderedDict()
+        self._samples: OrderedDict[_Culprit, tuple[float, RenderCrashed]] = OrderedDict()
 
-    def check(self, key: str) -> None:
-        """Raises RenderCrashed for an order that has crashed lately."""
-        since_seconds, error = self._crashed.get(key, (0.0, None))
-        if error is None:
-            return
-        if time.monotonic() - since_seconds > _CRASH_SECONDS:
-            del self._crashed[key]
-        else:
-            raise _copy(error)
+    def check(self, order: Order) -> None:
+        """Raises RenderCrashed for an order that has crashed lately, or holds a sample that has crashed others."""
+        now = time.monotonic()
+        _forget(self._orders, now)
+        _forget(self._samples, now)
+        if order.key in self._orders:
+            raise _copy(self._orders[order.key][2])
+        for (version, recipe, index), (_, error) in self._samples.items():
+            if (version, recipe) == (order.address.version, order.address.recipe) and index in order.plan.indices:
+                raise _copy(error)
 
     def add(self, job: Job, position: int) -> RenderCrashed:
         """Takes note of a crash, and gives the error that names the sample."""
-        index, label = int(job.order.plan.indices[position]), job.order.file(position).label
+        address, index, label = job.order.address, int(job.order.plan.indices[position]), job.order.file(position).label
         error = RenderCrashed(f"Rendering sample {index} ({label}) has ended its worker process again and again.", sample=index, file=label)
-        self._crashed[job.order.key] = (time.monotonic(), error)
-        _trim(self._crashed)
+        now, culprit = time.monotonic(), (address.version, address.recipe, index)
+        if any(key != job.order.key and other == culprit for key, (_, other, _) in self._orders.items()):
+            self._samples[culprit] = (now, error)
+            _trim(self._samples)
+        self._orders[job.order.key] = (now, culprit, error)
+        _trim(self._orders)
         return _copy(error)
 
 
@@ -84,6 +98,12 @@ class Setbacks:
         self._fruitless += 1
         late = self._fruitless - _FRUITLESS_DEATHS
         return min(_LONGEST_PAUSE_SECONDS, 0.1 * 2 ** min(10, late)) if late > 0 else 0.0
+
+
+def _forget(crashed: OrderedDict[Any, Any], now_seconds: float) -> None:
+    """Drops what is ten minutes old; the oldest come first."""
+    while crashed and now_seconds - next(iter(crashed.values()))[0] > _CRASH_SECONDS:
+        crashed.popitem(last=False)
 
 
 def _copy(error: RenderCrashed) -> RenderCrashed:

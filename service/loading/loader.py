@@ -112,7 +112,7 @@ class Loader:
         with self._lock:
             if self._is_closed:
                 raise ShuttingDown(f"The loader of {self._name} is closing.")
-            self._crashes.check(order.key)
+            self._crashes.check(order)
             self._ahead.note(order)
             job = self._store.find((order.key, self._device_id))
             if job is not None:
@@ -363,23 +363,32 @@ class Loader:
     def _take_death(self, crew: Crew, death: Death) -> None:
         """Replaces a crew that lost a worker, and gives it the work of the old one; tries again where no crew can be had."""
         _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes))
-        while True:
-            self._ticker.sleep(self._setbacks.add())
-            with self._lock:
-                if crew is not self._crew or self._is_closed:
-                    return
-                try:
-                    self._crew = self._engage()
-                except Exception:  # noqa: BLE001
-                    _LOG.exception("no workers can be had for %s", self._name)
-                    continue
+        while (successor := self._find_successor()) is None:
+            if self._is_closed:
+                return
+        with self._lock:
+            is_needed = crew is self._crew and not self._is_closed
+            if is_needed:
+                self._crew = successor
                 self._counts.restarts += 1
                 orphans = list(dict.fromkeys(self._working.values()))
                 self._working.clear()
                 for job in reversed(orphans):
                     self._mourn(job, death)
                 self._dispatch()
-                return
+        if not is_needed:
+            successor.stop()
+
+    def _find_successor(self) -> Crew | None:
+        """Engages a crew, after a pause where crews die young; not under the lock, since that takes its time. None where none can be had."""
+        self._ticker.sleep(self._setbacks.add())
+        if self._is_closed:
+            return None
+        try:
+            return self._engage()
+        except Exception:  # noqa: BLE001
+            _LOG.exception("no workers can be had for %s", self._name)
+            return None
 
     def _mourn(self, job: Job, death: Death) -> None:
         """Puts a job in the queue again whose workers are gone: first, or last where it may be to blame, so that others pass it."""

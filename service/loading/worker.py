@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
-from service.errors import BatchlensError, RenderFailed
+from service.errors import BatchlensError, RenderCrashed, RenderFailed
 from service.loading.board import Board
 from service.loading.rendering import Rendering, prove_fast_way
 from service.loading.slab import SharedMemory
@@ -73,6 +73,9 @@ class TaskStream(IterableDataset[Outcome]):
             report = rendering.run()
         except BatchlensError as exc:
             return Outcome(task.id, error=exc, position=None if rendering is None else rendering.position, seconds=time.perf_counter() - started)
+        except MemoryError:
+            error = RenderCrashed("takes more memory than a worker can have")
+            return Outcome(task.id, error=error, position=None if rendering is None else rendering.position, seconds=time.perf_counter() - started)
         except Exception:  # noqa: BLE001  a fault in one task must not end the stream
             return Outcome(task.id, error=RenderFailed(traceback.format_exc()), seconds=time.perf_counter() - started)
         finally:
