@@ -1,6 +1,5 @@
 """`/batches`: every augmented batch has a URL."""
 
-from dataclasses import replace
 from enum import StrEnum
 from secrets import randbelow
 from typing import Annotated, TypeAlias
@@ -46,7 +45,7 @@ Query: TypeAlias = Annotated[BatchQuery, Depends(read_query)]
 async def plan_request(services: ServicesDep, dataset: DatasetDep, split: SplitDep, epoch: Epoch, step: Step, query: Query) -> Asked:
     """Plans what a batch request asks for; raises what `make_order` raises."""
     watch = Stopwatch()
-    order = make_order(services, dataset, split, query, epoch, step, query.layout)
+    order = make_order(services, dataset, split, query, epoch, step)
     watch.lap("plan")
     return Asked(order, is_pinned(services, query), watch)
 
@@ -64,7 +63,7 @@ def get_random_batch(services: ServicesDep, dataset: DatasetDep, split: SplitDep
     """Leads to a batch picked at random, at an address that stays."""
     address = make_order(services, dataset, split, query, randbelow(_RANDOM_EPOCHS), 0).address
     address = address.at(randbelow(count_steps(len(split), address.batch_size, address.world_size, address.drop_last)))
-    picture = query.model_dump(include={"columns", "tile", "labels", "layout"}, exclude_defaults=True)
+    picture = query.model_dump(include={"columns", "tile", "labels"}, exclude_defaults=True)
     options = "".join(f"&{name}={str(value).lower()}" for name, value in picture.items())
     return RedirectResponse(f"{address.path}.{format}?{address.query}{options}", 307, {"Cache-Control": "no-store"})
 
@@ -84,12 +83,11 @@ async def get_batch_as_accepted(request: Request, services: ServicesDep, asked: 
 
 
 async def _answer(request: Request, services: Services, asked: Asked, query: BatchQuery, chosen: Format) -> Response:
-    asked = asked if chosen.is_tensors else replace(asked, order=asked.order.lie("nchw"))
     order, picture = asked.order, query.picture
     tail = order.recipe.tail if order.address.dtype == "uint8" else ""
 
     def encode(batch: Batch, etag: str) -> list[Piece]:
-        return chosen.encode(batch, Presentation(etag, tail, order.dataset.classes, order.recipe.normalization, picture, order.layout))
+        return chosen.encode(batch, Presentation(etag, tail, order.dataset.classes, order.recipe.normalization, picture))
 
     form = (chosen.name, repr(picture) if chosen.is_picture else "")
     return await answer_rendered(request, services, asked, form, chosen.media_type, encode, is_view=chosen.is_view)

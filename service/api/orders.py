@@ -9,8 +9,8 @@ from service.api.dependencies import Services
 from service.api.queries import EpochQuery, ViewsQuery
 from service.errors import InvalidParameter, VersionGone
 from service.loading.order import Order
-from service.planning.address import Address, DType, Layout
-from service.planning.plan import Plan, plan_sample
+from service.planning.address import Address, DType
+from service.planning.plan import Plan, make_plan, plan_sample
 from service.recipes.presets import resolve_recipe
 from service.recipes.recipe import Recipe
 from service.sources.source import Dataset, Split
@@ -99,7 +99,7 @@ def _check(address: Address, recipe: Recipe, max_batch_size: int) -> None:
         raise InvalidParameter(f"dtype={address.dtype} needs a recipe that yields floats; this one yields uint8. Append '| ToTensor()'.")
 
 
-def make_order(services: Services, dataset: Dataset, split: Split, query: EpochQuery, epoch: int, step: int, layout: Layout = "nchw") -> Order:
+def make_order(services: Services, dataset: Dataset, split: Split, query: EpochQuery, epoch: int, step: int) -> Order:
     """Plans a batch.
 
     Raises:
@@ -107,7 +107,7 @@ def make_order(services: Services, dataset: Dataset, split: Split, query: EpochQ
         BatchlensError: as `make_address` says.
     """
     address, recipe = make_address(services, dataset, split, query, epoch, step)
-    return Order.of(address, dataset, split, recipe, layout)
+    return Order(address.text, address, dataset, split, recipe, make_plan(address, len(split)))
 
 
 def make_views_order(services: Services, dataset: Dataset, split: Split, query: ViewsQuery, index: int) -> Order:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from service.encoding.picture import PictureOptions
-from service.planning.address import DType, Layout, OnError
+from service.planning.address import DType, OnError
 from service.settings import MAX_RESOLUTION
 
 _LARGEST = 2**63 - 1
@@ -53,7 +53,6 @@ class BatchQuery(EpochQuery):
     columns: int = Field(PictureOptions().columns, ge=1, le=64, description="Tiles in a row of the picture.")
     tile: int | None = Field(None, ge=16, le=1024, description="Longest side of a tile in pixels; the images' own size by default.")
     labels: bool = Field(True, description="Whether each tile carries its class name.")
-    layout: Layout = Field("nchw", description="How tensors lie: [B, C, H, W], or [B, H, W, C], which is torch's channels_last and cheaper to make.")
 
     @property
     def picture(self) -> PictureOptions:

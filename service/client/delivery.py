@@ -5,14 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
 from service.client import tail, torch_tail
 from service.client.description import Description
 from service.client.errors import MalformedAnswer
 from service.client.memory import Array
 from service.client.safetensors_reader import Tensors, read_safetensors
-from service.planning.address import Address, Layout
+from service.planning.address import Address
 
 if TYPE_CHECKING:
     import torch
@@ -56,13 +54,12 @@ class Delivery:
         self._has_indices = has_indices
         self._is_left_to_torch = not is_numpy and (str(device or "cpu") != "cpu" or tail.needs_torch(description.tail))
 
-    def read(self, content: memoryview, address: Address, layout: Layout = "nchw") -> Arrays:
+    def read(self, content: memoryview, address: Address) -> Arrays:
         """Reads and checks a file, and applies the tail unless that is left to torch.
 
         Args:
             content: a safetensors file; its memory belongs to the arrays from now on.
             address: what was asked.
-            layout: how the images lie in it.
 
         Raises:
             MalformedAnswer: this is not what was asked.
@@ -70,8 +67,7 @@ class Delivery:
         tensors = read_safetensors(content)
         _check(tensors, address, self._description.tail_text)
         found = tensors.arrays
-        images = found["images"] if layout == "nchw" else np.moveaxis(found["images"], -1, 1)
-        arrays = Arrays(images, found["labels"], found["indices"], found.get("valid"))
+        arrays = Arrays(found["images"], found["labels"], found["indices"], found.get("valid"))
         return arrays if self._is_left_to_torch else _apply_tail(arrays, self._description.tail)
 
     def hand_over(self, arrays: Arrays) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ from service.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from service.client.delivery import Device
-    from service.planning.address import Address, DType, Layout, OnError
+    from service.planning.address import Address, DType, OnError
 
 PATIENCE_SECONDS = 60.0
 """How long a batch may fail to come before the loader gives up: a server has the time to restart."""
@@ -54,7 +54,6 @@ class RemoteLoader:
         world_size: number of consumers that share each step.
         device: where the tensors go, and where the tail is applied.
         pin_memory: whether tensors pass through page-locked memory on their way to a GPU.
-        channels_last: whether images lie in memory pixel by pixel (torch's `channels_last`), which costs the server less; their shape stays [B, C, H, W].
         as_numpy: yields NumPy's arrays; torch is not imported.
         with_indices: yields (images, labels, indices).
         on_error: "fail" raises on an unreadable image; "mask" gives zeros, and each batch ends with a bool array that is False there.
@@ -87,7 +86,6 @@ class RemoteLoader:
         world_size: int | None = None,
         device: Device = None,
         pin_memory: bool = False,
-        channels_last: bool = False,
         as_numpy: bool = False,
         with_indices: bool = False,
         on_error: OnError = "fail",
@@ -102,7 +100,6 @@ class RemoteLoader:
         self._make_session = partial(Session, self._urls, transport or partial(HttpTransport, timeout_seconds), patience_seconds)
         self._sessions = SessionKeeper(self._make_session)
         self._prefetch = prefetch
-        self._layout: Layout = "nhwc" if channels_last else "nchw"
         own_rank, ranks = find_rank(rank, world_size)
         choices = Choices(dataset, split, seed, recipe, batch_size, shuffle, drop_last, own_rank, ranks, dtype, on_error, max_resolution, as_numpy)
         with self._make_session() as session:
@@ -207,9 +204,8 @@ class RemoteLoader:
 
     def _fetch(self, session: Session, epoch: int, step: int) -> Arrays:
         address = self._description.address_of(epoch, step)
-        url = _url(address, "safetensors")
-        answer = session.get(url if self._layout == "nchw" else f"{url}&layout={self._layout}", turn=step + address.rank)
-        return self._delivery.read(answer.body, address, self._layout)
+        answer = session.get(_url(address, "safetensors"), turn=step + address.rank)
+        return self._delivery.read(answer.body, address)
 
 
 def _check_options(urls: tuple[str, ...], prefetch: int, *, is_numpy: bool, has_device: bool) -> None:

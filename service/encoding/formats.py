@@ -15,7 +15,6 @@ from service.encoding.provenance import encode_provenance
 from service.encoding.safetensors import encode_safetensors
 from service.encoding.tensors import name_arrays, tell_metadata
 from service.encoding.webp import encode_webp
-from service.planning.address import Layout
 
 Piece = bytes | memoryview
 """Part of a body. A view keeps the memory alive that it shows, but not the slot: see `Delivery.keep`."""
@@ -35,7 +34,6 @@ class Presentation:
         classes: class names in label order.
         normalization: (mean, std) that a picture undoes; None for none.
         picture: how pictures are drawn.
-        layout: how tensors lie.
     """
 
     etag: str
@@ -43,7 +41,6 @@ class Presentation:
     classes: tuple[str, ...]
     normalization: Normalization | None
     picture: PictureOptions
-    layout: Layout = "nchw"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +52,6 @@ class Format:
         media_type: as in Content-Type.
         encode: turns a batch into bytes, in pieces; the same batch gives the same bytes.
         is_picture: whether picture options matter.
-        is_tensors: whether the layout matters.
         is_lossy: whether pixels may differ from the batch's.
         is_view: whether encoding a block on the CPU takes no time: its bytes are sent as they lie.
     """
@@ -64,17 +60,16 @@ class Format:
     media_type: str
     encode: Callable[[Batch, Presentation], list[Piece]]
     is_picture: bool = False
-    is_tensors: bool = False
     is_lossy: bool = False
     is_view: bool = False
 
 
 def _safetensors(batch: Batch, presentation: Presentation) -> list[Piece]:
-    return encode_safetensors(name_arrays(batch, presentation.layout), tell_metadata(batch, presentation.etag, presentation.tail, presentation.classes))
+    return encode_safetensors(name_arrays(batch), tell_metadata(batch, presentation.etag, presentation.tail, presentation.classes))
 
 
 def _npz(batch: Batch, presentation: Presentation) -> list[Piece]:
-    return encode_npz(name_arrays(batch, presentation.layout), tell_metadata(batch, presentation.etag, presentation.tail, presentation.classes))
+    return encode_npz(name_arrays(batch), tell_metadata(batch, presentation.etag, presentation.tail, presentation.classes))
 
 
 def _picture(name: str) -> Callable[[Batch, Presentation], list[Piece]]:
@@ -87,8 +82,8 @@ def _json(batch: Batch, presentation: Presentation) -> list[Piece]:
 
 
 FORMATS: Mapping[str, Format] = {
-    "safetensors": Format("safetensors", "application/x-safetensors", _safetensors, is_tensors=True, is_view=True),
-    "npz": Format("npz", "application/x-npz", _npz, is_tensors=True),
+    "safetensors": Format("safetensors", "application/x-safetensors", _safetensors, is_view=True),
+    "npz": Format("npz", "application/x-npz", _npz),
     "png": Format("png", "image/png", _picture("png"), is_picture=True),
     "webp": Format("webp", "image/webp", _picture("webp"), is_picture=True, is_lossy=True),
     "jpg": Format("jpg", "image/jpeg", _picture("jpg"), is_picture=True, is_lossy=True),

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from service.encoding.batch import Batch
-from service.planning.address import Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +35,14 @@ class NamedArray:
         return cls(name, str(tensor.dtype).removeprefix("torch."), tuple(tensor.shape), data)
 
 
-def name_arrays(batch: Batch, layout: Layout) -> list[NamedArray]:
-    """Lists a batch's arrays.
-
-    They are `images` [B, C, H, W], or [B, H, W, C] for the layout "nhwc"; `labels` int64 [B], `indices` int64 [B]; with `on_error=mask` also `valid` bool [B].
+def name_arrays(batch: Batch) -> list[NamedArray]:
+    """Lists a batch's arrays: `images` [B, C, H, W], `labels` int64 [B], `indices` int64 [B]; with `on_error=mask` also `valid` bool [B].
 
     Raises:
         UnequalShapes: the samples' shapes differ.
     """
     arrays = [
-        NamedArray.of("images", batch.tensor().cpu() if layout == "nchw" else batch.tensor().cpu().movedim(1, -1)),
+        NamedArray.of("images", batch.tensor().cpu()),
         NamedArray.of("labels", torch.from_numpy(batch.labels)),
         NamedArray.of("indices", torch.from_numpy(batch.indices)),
     ]

@@ -21,7 +21,7 @@ from service.errors import SampleError, StepFailed
 from service.loading.arena import Arena
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.order import Order
-from service.loading.rendering import blank_shape, view_image
+from service.loading.rendering import blank_shape
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Rendered, Report, Shape, Task
 from service.planning.address import DType
@@ -208,7 +208,6 @@ class Job:
             offset=offset,
             size_bytes=size_bytes,
             max_resolution=address.max_resolution,
-            layout=self.order.layout,
         )
 
     def take(self, outcome: Outcome) -> None:
@@ -232,7 +231,7 @@ class Job:
         """Makes the batch of the rows in its slot and fulfils every claim."""
         self.done.sort(key=lambda each: each[0].first)
         block = self._find_block(memory)
-        parts = () if block is not None else tuple(self._view(memory, start, shape) for start, shape in self._places())
+        parts = () if block is not None else tuple(memory.view(start, shape, _dtype(self.order.address.dtype)) for start, shape in self._places())
         self._deliver(block, parts, self._tell_rows(self.done))
 
     def finish_on_device(self, outcome: DeviceOutcome) -> None:
@@ -280,11 +279,7 @@ class Job:
         shape = shapes.pop()
         if shapes or shape is None or any(task.offset != self.offset + task.first * math.prod(shape) * dtype.itemsize for task, _ in self.done):
             return None
-        return self._view(memory, self.offset, (count, *shape))
-
-    def _view(self, memory: SharedMemory, start: int, shape: tuple[int, ...]) -> Tensor:
-        """Maps a tensor [..., C, H, W] onto memory, as the order's layout says."""
-        return view_image(memory, start, shape, _dtype(self.order.address.dtype), self.order.layout)
+        return memory.view(self.offset, (count, *shape), dtype)
 
 
 def _dtype(name: DType) -> torch.dtype:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from service.encoding.batch import Row
-from service.planning.plan import Plan, make_plan
 
 if TYPE_CHECKING:
     from service.loading.task import Rendered
-    from service.planning.address import Address, Layout
+    from service.planning.address import Address
+    from service.planning.plan import Plan
     from service.recipes.recipe import Recipe
     from service.sources.source import Dataset, File, Split
 
@@ -32,7 +32,6 @@ class Order:
         split: likewise.
         recipe: the address's recipe, parsed.
         plan: which samples, with which keys.
-        layout: how the batch shall lie in memory.
     """
 
     key: str
@@ -41,33 +40,6 @@ class Order:
     split: Split
     recipe: Recipe
     plan: Plan
-    layout: Layout = "nchw"
-
-    @classmethod
-    def of(cls, address: Address, dataset: Dataset, split: Split, recipe: Recipe, layout: Layout = "nchw") -> Self:
-        """Orders the batch of an address.
-
-        Raises:
-            UnknownStep: the step lies past the end of the epoch.
-        """
-        return cls(_key(address, layout), address, dataset, split, recipe, make_plan(address, len(split)), layout)
-
-    @property
-    def is_step(self) -> bool:
-        """Whether it is a step of an epoch, and no choice of samples of its own."""
-        return self.key == self.key_of(self.address)
-
-    def key_of(self, address: Address) -> str:
-        """Gives the key of the same kind of order for another address."""
-        return _key(address, self.layout)
-
-    def move_to(self, address: Address) -> Order:
-        """Gives the same kind of order for another address of the split; raises as `of` does."""
-        return Order.of(address, self.dataset, self.split, self.recipe, self.layout)
-
-    def lie(self, layout: Layout) -> Order:
-        """Gives the order of the same batch in another layout."""
-        return self if layout == self.layout else Order.of(self.address, self.dataset, self.split, self.recipe, layout)
 
     def __len__(self) -> int:
         return len(self.plan.indices)
@@ -97,7 +69,3 @@ class Order:
             )
             for index, key, label, row in columns
         )
-
-
-def _key(address: Address, layout: Layout) -> str:
-    return address.text if layout == "nchw" else f"{layout} {address.text}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
 from service.loading.order import Order
-from service.planning.address import Address, Layout
-from service.planning.plan import count_steps
+from service.planning.address import Address
+from service.planning.plan import count_steps, make_plan
 
 _DEPTH = 4
 """Batches ahead of the last one asked for. A client that leaves costs no more than these."""
@@ -18,8 +17,6 @@ _STRIDE = 8
 """A request so far ahead of the last one still belongs to the same walk: clients ask for several steps at once."""
 
 _MOST_STREAMS = 64
-
-_Key: TypeAlias = tuple[Layout, Address]
 
 
 @dataclass(slots=True)
@@ -39,13 +36,13 @@ class ReadAhead:
     """Follows the walks through a split, and says which batch is worth rendering next; each walk in turn."""
 
     def __init__(self) -> None:
-        self._streams: OrderedDict[_Key, _Stream] = OrderedDict()
+        self._streams: OrderedDict[Address, _Stream] = OrderedDict()
 
     def note(self, order: Order) -> None:
         """Takes note of a request."""
-        if not order.is_step:
+        if order.key != order.address.text:
             return  # Views of one sample are no walk.
-        key = _key(order)
+        key = _key(order.address)
         stream = self._streams.pop(key, None)
         if stream is None or not 0 <= _distance(stream.order, order) <= _STRIDE:
             stream = stream if stream is not None and -_STRIDE <= _distance(stream.order, order) < 0 else _Stream(order)
@@ -57,7 +54,7 @@ class ReadAhead:
 
     def leave(self, order: Order) -> None:
         """Forgets a walk: its client has gone, or what comes next cannot be rendered."""
-        self._streams.pop(_key(order), None)
+        self._streams.pop(_key(order.address), None)
 
     def next(self, is_there: Callable[[str], bool]) -> Order | None:
         """Gives the order that is worth rendering next, or None.
@@ -70,14 +67,15 @@ class ReadAhead:
             if not stream.is_walking:
                 continue
             for address in _following(stream.order):
-                if not is_there(stream.order.key_of(address)):
+                if not is_there(address.text):
                     self._streams.move_to_end(key)
-                    return stream.order.move_to(address)
+                    order = stream.order
+                    return Order(address.text, address, order.dataset, order.split, order.recipe, make_plan(address, len(order.split)))
         return None
 
 
-def _key(order: Order) -> _Key:
-    return order.layout, replace(order.address, epoch=0, step=0)
+def _key(address: Address) -> Address:
+    return replace(address, epoch=0, step=0)
 
 
 def _distance(before: Order, after: Order) -> int:

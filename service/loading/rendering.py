@@ -15,7 +15,7 @@ from service.errors import ImageTooLarge, UnreadableImage
 from service.loading.gaps import align
 from service.loading.slab import SharedMemory
 from service.loading.task import Report, Shape, Task
-from service.planning.address import DType, Layout
+from service.planning.address import DType
 from service.recipes.canvas import Canvas
 from service.recipes.frames import Frame, Frames
 from service.recipes.fused import FusedHead, fuse, is_proven
@@ -169,19 +169,13 @@ class Rendering:
     def _render_fast(self, head: FusedHead, image: Image, frame: Frame) -> tuple[int, Shape]:
         shape = (3, *head.size(frame))
         start, is_there = self._reserve(shape)
-        if is_there and self._task.layout == "nhwc":
-            target = self._view(start, shape)
-            pixels = target if self._dtype == torch.uint8 else self._canvas.last(*shape[1:])
-            head.render_last(image[:4], frame, pixels, self._canvas)
-            if pixels is not target:
-                self._recipe.rescale_into(target, pixels)
-        elif is_there and self._dtype == torch.uint8:
+        if is_there and self._dtype == torch.uint8:
             place = self._task.offset + start
             head.render(image[:4], frame, self._slab.array[place : place + 3 * shape[1] * shape[2]].reshape(shape), self._canvas)
         elif is_there:
-            planes = self._canvas.planes(*shape[1:])
-            head.render(image[:4], frame, planes, self._canvas)
-            self._recipe.rescale_into(self._view(start, shape), torch.from_numpy(planes))
+            pixels = self._canvas.planes(*shape[1:])
+            head.render(image[:4], frame, pixels, self._canvas)
+            self._recipe.rescale_into(self._slab.view(self._task.offset + start, shape, self._dtype), torch.from_numpy(pixels))
         return start, shape
 
     def _render_plain(self, image: Image) -> tuple[int, Shape]:
@@ -195,13 +189,8 @@ class Rendering:
         a, b, c = image.shape
         start, is_there = self._reserve((a, b, c))
         if is_there:
-            self._view(start, (a, b, c)).copy_(image)
+            self._slab.view(self._task.offset + start, (a, b, c), self._dtype).copy_(image)
         return start, (a, b, c)
-
-    def _view(self, start: int, shape: Shape) -> Tensor:
-        """Maps a result onto the slot."""
-        layout: Layout = self._task.layout if self._task.kind == "render" else "nchw"
-        return view_image(self._slab, self._task.offset + start, shape, self._dtype, layout)
 
     def _reserve(self, shape: Shape) -> tuple[int, bool]:
         """Gives the start of the next result, and whether there is room for it."""
@@ -245,14 +234,6 @@ def prove_fast_way() -> bool:
     """Says whether the fast way may be used in this process; the first time costs some ten milliseconds."""
     with _APPLY_LOCK:
         return is_proven()
-
-
-def view_image(memory: SharedMemory, start: int, shape: tuple[int, ...], dtype: torch.dtype, layout: Layout) -> Tensor:
-    """Maps a tensor [..., C, H, W] onto memory where it lies channel by channel or pixel by pixel."""
-    if layout == "nchw":
-        return memory.view(start, shape, dtype)
-    *count, channels, height, width = shape
-    return memory.view(start, (*count, height, width, channels), dtype).movedim(-1, -3)
 
 
 def blank_shape(shapes: Iterable[Shape], recipe: Recipe) -> Shape:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from service.encoding.batch import Applied
 from service.errors import BatchlensError
 from service.loading.arena import Room
-from service.planning.address import DType, Layout, OnError
+from service.planning.address import DType, OnError
 from service.planning.seeds import Words
 from service.recipes.fused import fuse
 from service.recipes.recipe import parse_recipe
@@ -41,7 +41,6 @@ class Task:
         offset: where the results go in the slab.
         size_bytes: how much room there is for them.
         max_resolution: shorter side to which larger photos are reduced, or None.
-        layout: how results lie in the slab.
     """
 
     id: int
@@ -58,7 +57,6 @@ class Task:
     offset: int
     size_bytes: int
     max_resolution: int | None = None
-    layout: Layout = "nchw"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,6 @@ from urllib.parse import quote, urlencode
 
 DType = Literal["uint8", "float32", "float16", "bfloat16"]
 OnError = Literal["fail", "mask"]
-Layout = Literal["nchw", "nhwc"]
-"""How the numbers of a batch lie in memory: channel by channel, or pixel by pixel (torch's `channels_last`). The batch is the same."""
 
 PLAN_VERSION = 1
 """Raised whenever the same address would mean other rows or keys than before; part of every ETag."""

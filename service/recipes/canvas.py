@@ -20,7 +20,6 @@ class Canvas:
     def __init__(self) -> None:
         self._cut = torch.empty(0, dtype=torch.uint8)
         self._planes = np.empty(0, dtype=np.uint8)
-        self._last = torch.empty(0, dtype=torch.uint8)
         self._results: dict[tuple[int, int], tuple[Tensor, npt.NDArray[np.uint8]]] = {}
 
     def copy(self, part: Tensor, height: int, width: int) -> Tensor:
@@ -35,13 +34,6 @@ class Canvas:
         if len(self._planes) < size:
             self._planes = np.empty(size, dtype=np.uint8)
         return self._planes[:size].reshape(3, height, width)
-
-    def last(self, height: int, width: int) -> Tensor:
-        """Gives room for [3, height, width] that lies in memory as [height, width, 3]."""
-        size = 3 * height * width
-        if self._last.numel() < size:
-            self._last = torch.empty(size, dtype=torch.uint8)
-        return self._last[:size].view(height, width, 3).permute(2, 0, 1)
 
     def result(self, height: int, width: int) -> tuple[Tensor, npt.NDArray[np.uint8]]:
         """Gives room for a result: as a tensor [1, 3, height, width] that lies in memory as [H, W, 3], and the same as an array [3, height, width]."""

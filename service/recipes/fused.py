@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 Memory: TypeAlias = tuple[Tensor, int, int, int]
 
-_FLIPS = {"RandomHorizontalFlip": 2, "RandomVerticalFlip": 1}
-"""Step -> the axis of [3, H, W] that it turns round."""
+_HORIZONTAL = "RandomHorizontalFlip"
+_FLIPS = (_HORIZONTAL, "RandomVerticalFlip")
 
 _KERNELS: dict[str, Callable[..., Tensor]] = {"bilinear": torch._C._nn._upsample_bilinear2d_aa, "bicubic": torch._C._nn._upsample_bicubic2d_aa}
 """The antialiased kernels behind `torch.nn.functional.interpolate`."""
@@ -54,7 +54,6 @@ class FusedHead:
         framing: where the frame comes from.
         flips: the random flips behind it: name and probability.
         tail: what to tell of the recipe's tail.
-        axes: the axis of [3, H, W] that each flip turns round.
         kernel: resizes.
     """
 
@@ -62,7 +61,6 @@ class FusedHead:
     framing: RandomFraming | FixedFraming
     flips: tuple[tuple[str, float], ...]
     tail: tuple[Applied, ...]
-    axes: tuple[int, ...]
     kernel: Callable[..., Tensor]
 
     def draw(self, keys: Words, heights: Integers, widths: Integers) -> Frames:
@@ -81,7 +79,7 @@ class FusedHead:
         return Frames(frames.boxes, frames.sizes, frames.corners, drawn, frames.fits)
 
     def render(self, image: Memory, frame: Frame, target: npt.NDArray[np.uint8], canvas: Canvas) -> None:
-        """Renders one image, channel by channel.
+        """Renders one image.
 
         Args:
             image: where it lies: uint8 memory, one-dimensional and contiguous, the offset of its [H, W, 3] in it, H and W.
@@ -89,42 +87,22 @@ class FusedHead:
             target: uint8 [3, h, w], h and w as `size` says; written.
             canvas: scratch memory.
         """
-        part, new_size, (first_row, first_column), flips = self._cut(image, frame, canvas)
-        if part.shape[2:] == new_size:
-            pixels = part.numpy()[0]
-        else:
-            result, pixels = canvas.result(*new_size)
-            self.kernel(part, new_size, False, None, None, out=result)
-        if pixels.shape != target.shape:
-            pixels = pixels[:, first_row : first_row + target.shape[1], first_column : first_column + target.shape[2]]
-        for axis in flips:
-            pixels = pixels[:, :, ::-1] if axis == 2 else pixels[:, ::-1]
-        np.copyto(target, pixels)
-
-    def render_last(self, image: Memory, frame: Frame, target: Tensor, canvas: Canvas) -> None:
-        """Renders one image, pixel by pixel: as `render` does, into uint8 [3, h, w] that lies in memory as [h, w, 3]."""
-        part, new_size, (first_row, first_column), flips = self._cut(image, frame, canvas)
-        height, width = target.shape[1:]
-        if part.shape[2:] != new_size:
-            is_whole = not flips and new_size == (height, width)
-            result = target.as_strided((1, 3, height, width), (target.numel(), *target.stride())) if is_whole else canvas.result(*new_size)[0]
-            self.kernel(part, new_size, False, None, None, out=result)
-            if is_whole:
-                return
-            part = result
-        pixels = part[0, :, first_row : first_row + height, first_column : first_column + width]
-        target.copy_(pixels.flip(flips) if flips else pixels)
-
-    def _cut(self, image: Memory, frame: Frame, canvas: Canvas) -> tuple[Tensor, tuple[int, int], list[int], list[int]]:
-        """Gives the part wanted, [1, 3, high, wide], ready for the kernel; its new size, where the result begins in it, and along which axes to flip."""
         memory, offset, height, width = image
-        (top, left, high, wide), (new_high, new_wide), corner, flipped = frame
+        (top, left, high, wide), (new_high, new_wide), (first_row, first_column), flips = frame
         line = 3 * width
         part = memory.as_strided((1, 3, high, wide), (line * height, 1, line, 3), memory.storage_offset() + offset + top * line + 3 * left)
-        if wide != width and (high, wide) != (new_high, new_wide):
-            part = canvas.copy(part, high, wide)
-        flips = [axis for axis, is_flipped in zip(self.axes, flipped, strict=True) if is_flipped]
-        return part, (new_high, new_wide), corner, flips
+        if high == new_high and wide == new_wide:
+            pixels = part.numpy()[0]
+        else:
+            result, pixels = canvas.result(new_high, new_wide)
+            source = part if wide == width else canvas.copy(part, high, wide)
+            self.kernel(source, [new_high, new_wide], False, None, None, out=result)
+        if pixels.shape != target.shape:
+            pixels = pixels[:, first_row : first_row + target.shape[1], first_column : first_column + target.shape[2]]
+        for (name, _), is_flipped in zip(self.flips, flips, strict=True):
+            if is_flipped:
+                pixels = pixels[:, :, ::-1] if name == _HORIZONTAL else pixels[:, ::-1]
+        np.copyto(target, pixels)
 
     def size(self, frame: Frame) -> tuple[int, int]:
         """Gives the height and width of one result."""
@@ -153,8 +131,7 @@ def fuse(recipe: Recipe) -> FusedHead | None:
     framing = _find_framing(steps)
     if framing is None or not framing.is_exact:
         return None
-    tail = tuple(Applied(step.spec.name) for step in recipe.tail_steps)
-    return FusedHead(recipe, framing, tuple(flips), tail, tuple(_FLIPS[name] for name, _ in flips), _KERNELS[framing.interpolation])
+    return FusedHead(recipe, framing, tuple(flips), tuple(Applied(step.spec.name) for step in recipe.tail_steps), _KERNELS[framing.interpolation])
 
 
 def _find_framing(steps: list[BoundStep]) -> RandomFraming | FixedFraming | None:
@@ -187,12 +164,6 @@ def _agrees(recipe: Recipe, height: int, width: int) -> bool:
         target = np.empty((3, *head.size(rows[row])), dtype=np.uint8)
         head.render((pixels.view(-1), 0, height, width), rows[row], target, canvas)
         expected, told = recipe.apply(pixels.permute(2, 0, 1), int(keys[row]), with_tail=False)
-        last = canvas.last(*target.shape[1:])
-        head.render_last((pixels.view(-1), 0, height, width), rows[row], last, canvas)
-        if (
-            not torch.equal(last, expected)
-            or told != head.tell(frames.boxes[row], frames.flips[row], with_tail=False)
-            or not torch.equal(torch.from_numpy(target), expected)
-        ):
+        if told != head.tell(frames.boxes[row], frames.flips[row], with_tail=False) or not torch.equal(torch.from_numpy(target), expected):
             return False
     return True

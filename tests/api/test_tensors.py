@@ -49,31 +49,6 @@ def test_tensors_and_picture_show_the_same(client: Client) -> None:
         assert np.array_equal(tile, (image * std + mean).mul(255).round().to(torch.uint8).permute(1, 2, 0).numpy())
 
 
-@pytest.mark.parametrize("suffix", ["safetensors", "npz"])
-@pytest.mark.parametrize(
-    "recipe", [SMALL, "Resize(40) | CenterCrop(32) | RandomVerticalFlip()", "RandomRotation(30) | CenterCrop(32)", "CenterCrop(32) | Grayscale()"]
-)
-def test_pixel_by_pixel_it_is_the_same_batch(client: Client, suffix: str, recipe: str) -> None:
-    """`layout=nhwc` turns the axes and changes no number; its files have tags of their own, pictures and provenance do not care."""
-    query = {"recipe": recipe, "batch_size": 9, "dtype": "uint8"}
-    plain, turned = (client.get(f"{BATCH}.{suffix}", params={**query, "layout": layout}) for layout in ("nchw", "nhwc"))
-    assert plain.content == client.get(f"{BATCH}.{suffix}", params=query).content
-    assert plain.headers["etag"] != turned.headers["etag"]
-    read = (
-        safetensors.torch.load
-        if suffix == "safetensors"
-        else lambda content: {k: torch.from_numpy(v) for k, v in np.load(io.BytesIO(content)).items() if v.ndim}
-    )
-    first, second = read(plain.content), read(turned.content)
-    assert second["images"].shape == (9, 32, 32, first["images"].shape[1])
-    assert second["images"].movedim(-1, 1).equal(first["images"])
-    assert second["labels"].equal(first["labels"])
-    for other in ("png", "json"):
-        shown = [client.get(f"{BATCH}.{other}", params={**query, "layout": layout}) for layout in ("nchw", "nhwc")]
-        assert shown[0].content == shown[1].content
-        assert shown[0].headers["etag"] == shown[1].headers["etag"]
-
-
 def test_uint8_and_the_tail_give_the_float32_numbers(client: Client) -> None:
     raw = client.get(f"{BATCH}.safetensors", params={"recipe": SMALL, "dtype": "uint8"})
     tail = metadata(raw.content)["tail"]

@@ -121,13 +121,3 @@ def test_plain_torchvision_gives_the_same(open_loader: OpenLoader, dataset_folde
             torch.manual_seed(row.key)
             assert image.equal(normalize(flip(crop(pixels)).to(torch.float32).div(255)))
             assert (int(label), loader.classes[label]) == (row.label, row.class_name)
-
-
-@pytest.mark.parametrize("dtype", ["uint8", "float32"])
-@pytest.mark.parametrize("on_error", ["fail", "mask"])
-def test_channels_last_is_a_matter_of_memory_alone(open_loader: OpenLoader, dtype: str, on_error: str) -> None:
-    plain, last = (open_loader(recipe=SMALL, seed=3, dtype=dtype, on_error=on_error, channels_last=each) for each in (False, True))
-    for (images, *rest), (turned, *others) in zip(plain, last, strict=True):
-        assert turned.equal(images)
-        assert all(one.equal(other) for one, other in zip(rest, others, strict=True))
-        assert dtype == "float32" or turned.is_contiguous(memory_format=torch.channels_last)

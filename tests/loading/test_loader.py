@@ -249,7 +249,7 @@ def test_slow_readers_cannot_hold_all_the_memory(open_loader: OpenLoader) -> Non
 
     async def fetch(epoch: int) -> list[bytes | memoryview]:
         async with loader.fetch(order(0, epoch=epoch)) as delivery:
-            return delivery.keep(encode_safetensors(name_arrays(delivery.batch, "nchw"), {}))
+            return delivery.keep(encode_safetensors(name_arrays(delivery.batch), {}))
 
     stalled = [asyncio.run(fetch(epoch)) for epoch in range(20)]
     copies = [pieces for pieces in stalled if isinstance(pieces[1], bytes)]
@@ -291,7 +291,7 @@ def test_what_is_sent_keeps_its_slot_until_it_is_gone(open_loader: OpenLoader) -
 
     async def fetch(epoch: int) -> list[bytes | memoryview]:
         async with loader.fetch(order(0, epoch=epoch)) as lease:
-            pieces = encode_safetensors(name_arrays(lease.batch, "nchw"), {})
+            pieces = encode_safetensors(name_arrays(lease.batch), {})
             return lease.keep(pieces)
 
     kept = asyncio.run(fetch(0))
