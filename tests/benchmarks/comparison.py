@@ -25,7 +25,7 @@ BASE = "tutorial's loader"
 OWN = "Batchlens over HTTP"
 """Begins the names of our own entries."""
 
-_KINDS = {"loader": "RemoteLoader", "last": "RemoteLoader with channels_last", "bare": "one request at a time"}
+_KINDS = {"loader": "RemoteLoader", "bare": "one request at a time"}
 _TRIAL_SECONDS = 1.0
 
 

@@ -14,22 +14,13 @@ from tests.benchmarks.peers.answering import answer
 class Loader:
     """`RemoteLoader` with its defaults, without torch."""
 
-    is_last = False
-
     def __init__(self, url: str, dataset: str, batch_size: int, seed: int, recipe: str) -> None:
-        choices = {"batch_size": batch_size, "shuffle": True, "seed": seed, "recipe": recipe}
-        self._loader = RemoteLoader(url, dataset, "train", **choices, channels_last=self.is_last, as_numpy=True)
+        self._loader = RemoteLoader(url, dataset, "train", batch_size=batch_size, shuffle=True, seed=seed, recipe=recipe, as_numpy=True)
 
     def __call__(self) -> Iterator[int]:
         for images, _ in self._loader:
             assert str(images.dtype) == "uint8"
             yield len(images)
-
-
-class LastLoader(Loader):
-    """The same with images that lie pixel by pixel."""
-
-    is_last = True
 
 
 class Bare:
@@ -56,7 +47,7 @@ class Bare:
 
 def main() -> None:
     kind, url, dataset, batch_size, seed, recipe = sys.argv[1:]
-    begin: type[Loader] | type[Bare] = {"loader": Loader, "last": LastLoader, "bare": Bare}[kind]
+    begin: type[Loader] | type[Bare] = {"loader": Loader, "bare": Bare}[kind]
     answer({}, begin(url, dataset, int(batch_size), int(seed), recipe))
 
 
