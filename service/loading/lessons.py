@@ -1,4 +1,4 @@
-"""What a loader learns from its work: how large samples get, which batches end their workers, when to pause. Bounded; not thread-safe: its loader holds a lock."""
+"""What a loader learns from its work: how large samples get, which batches end workers, when to pause. Bounded; not thread-safe: its loader holds a lock."""
 
 import time
 from collections import OrderedDict
