@@ -108,3 +108,11 @@ class LastGaspReader(CountingReader):
             grave.touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().pixels(file, max_resolution)
+
+
+@dataclass(frozen=True)
+class LargeReader(UnreadableReader):
+    """Makes images of several megabytes; cannot read one file."""
+
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        return np.tile(super().pixels(file, max_resolution), (20, 20, 1))
