@@ -345,6 +345,6 @@ def test_closing_with_read_ahead_under_way_leaves_nothing(open_loader: OpenLoade
     pids = loader.report()["pids"]
     loader.close()
     assert isinstance(ticket.future.exception(0), ShuttingDown)
-    assert not [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+    wait_until(lambda: not [pid for pid in pids if Path(f"/proc/{pid}").exists()])  # The fork server takes a moment to reap them.
     assert free_bytes(loader._arena._budget) == loader._arena.size_bytes
     assert (loader.report()["rendering"], loader.report()["ahead"]) == (0, 1)
