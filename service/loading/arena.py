@@ -59,10 +59,12 @@ class Room:
     Attributes:
         offset: first byte in the arena.
         size_bytes: how much there is; 0 for none.
+        is_announced: whether the arena waits for the task's end; False where the task neither reads nor writes it.
     """
 
     offset: int = 0
     size_bytes: int = 0
+    is_announced: bool = True
 
 
 class Directory:
@@ -136,10 +138,10 @@ class Arena:
         if split is not self._split:
             self._split = split
             self.clear()
-        self._tasks += 1
         directory = self._directory(max_resolution)
-        if directory is None:
-            return np.full((len(indices), 3), -1, dtype=np.int64), Room()
+        if directory is None:  # Such a task does not put off the moment when the old ones have ended.
+            return np.full((len(indices), 3), -1, dtype=np.int64), Room(is_announced=False)
+        self._tasks += 1
         places = directory.find(indices)
         return places, self._find_room(places[places[:, 0] < 0, 1:])
 
@@ -153,6 +155,8 @@ class Arena:
             placed: (n,), where it has left each; -1 where it has not.
             shapes: (n, 2), height and width of each image; 0 where it could not be read.
         """
+        if not room.is_announced:
+            return
         directory, end = self._directory(max_resolution), room.offset
         if directory is not None:
             directory.learn(indices, shapes)
@@ -163,13 +167,15 @@ class Arena:
                 self.samples += 1
                 self.used_bytes += size_bytes
             else:  # Another task was faster.
-                self._give(offset, size_bytes)
+                self._drop(offset, size_bytes)
         self._give(end, room.offset + room.size_bytes - end)
         self._end()
 
     def give_up(self, room: Room) -> None:
         """Ends a task that nobody works on any more."""
-        self._give(room.offset, room.size_bytes)
+        if not room.is_announced:
+            return
+        self._drop(room.offset, room.size_bytes)
         self._end()
 
     def clear(self) -> None:
@@ -177,8 +183,7 @@ class Arena:
         self._is_stale = self._tasks > 0
         if self._is_stale:
             return
-        if self.used_bytes:
-            self.memory.give_back()
+        self.memory.give_back()
         self._budget.give(self.used_bytes)
         self.samples = self.used_bytes = 0
         self._gaps = Gaps(self.memory.size_bytes)
@@ -221,6 +226,11 @@ class Arena:
         if offset is None:
             self._budget.give(size_bytes)
         return offset
+
+    def _drop(self, offset: int, size_bytes: int) -> None:
+        """Gives a part back that may have been written: else its pages would count to nobody's budget."""
+        self.memory.give_back(offset, size_bytes)
+        self._give(offset, size_bytes)
 
     def _give(self, offset: int, size_bytes: int) -> None:
         self._gaps.give(offset, size_bytes)

@@ -41,6 +41,10 @@ class SampleSizes:
         guess = len(job.order) * self._largest.get(job.size_key, _GUESS_BYTES)
         return exact or min(guess, available_bytes)
 
+    def least(self, job: Job) -> int:
+        """Says how many bytes a job is known to need at least, or has needed before; 0 where nothing is known of its samples."""
+        return len(job.order) * (job.known_sample_bytes or self._largest.get(job.size_key, 0))
+
     def learn(self, job: Job) -> None:
         """Takes note of a job that needed more than it was given."""
         per_sample = -(-job.needed_bytes // len(job.order))
@@ -58,6 +62,18 @@ class Crashes:
     def __init__(self) -> None:
         self._orders: OrderedDict[str, tuple[float, _Culprit, RenderCrashed]] = OrderedDict()
         self._samples: OrderedDict[_Culprit, tuple[float, RenderCrashed]] = OrderedDict()
+
+    def holds(self, key: str) -> bool:
+        """Says whether an order has crashed itself."""
+        return key in self._orders
+
+    def refuses(self, order: Order) -> bool:
+        """Says whether `check` raises."""
+        try:
+            self.check(order)
+        except RenderCrashed:
+            return True
+        return False
 
     def check(self, order: Order) -> None:
         """Raises RenderCrashed for an order that has crashed lately, or holds a sample that has crashed others."""

@@ -28,7 +28,7 @@ from service.loading.lessons import Crashes, SampleSizes, Setbacks
 from service.loading.loans import Loans
 from service.loading.order import Order
 from service.loading.readahead import ReadAhead
-from service.loading.store import Store, key_of
+from service.loading.store import Store
 from service.loading.task import Outcome, Task
 from service.loading.ticker import Ticker
 from service.sources.source import Reader
@@ -249,15 +249,20 @@ class Loader:
 
     def _read_ahead(self) -> bool:
         """Hands out one batch that nobody has asked for yet, within a quarter of the memory; says whether there was one."""
-        order = self._ahead.next(lambda key: self._store.holds((key, self._device_id)))
+        for gone in [each for each in self._unread if not self._store.owns(each)]:  # It had to give way, or was too large: not to be tried again and again.
+            self._unread.discard(gone)
+            self._ahead.leave(gone.order)
+        order = self._ahead.next(lambda key: self._store.holds((key, self._device_id)) or self._crashes.holds(key))
         if order is None:
             return False
-        job = Job(order, self._device_id, self._executor)
-        self._unread = {each for each in self._unread if self._store.holds(key_of(each))}
-        try:
-            size_bytes = self._sample_sizes.estimate(job, self._store.size_bytes // _AHEAD_SHARE // (len(self._unread) + 1))
-        except BatchTooLarge:
+        if self._crashes.refuses(order):  # For a sample that has crashed others.
+            self._ahead.leave(order)
             return False
+        job = Job(order, self._device_id, self._executor)
+        available_bytes = self._store.size_bytes // _AHEAD_SHARE // (len(self._unread) + 1)
+        if self._sample_sizes.least(job) > available_bytes:
+            return False
+        size_bytes = self._sample_sizes.estimate(job, available_bytes)
         offset = self._store.allocate(size_bytes)
         if offset is None:
             return False

@@ -46,9 +46,18 @@ class SharedMemory:
         if hasattr(self, "_descriptor"):
             os.close(self._descriptor)
 
-    def give_back(self) -> None:
-        """Gives every page back to the machine; what was in it is zeros now, in all processes. Nobody may be reading."""
-        self._map.madvise(mmap.MADV_REMOVE)
+    def give_back(self, offset: int = 0, size_bytes: int | None = None) -> None:
+        """Gives pages back to the machine; what was in them is zeros now, in all processes. Nobody may be reading.
+
+        Args:
+            offset: first byte of the part that is given back.
+            size_bytes: of that part, of which only whole pages are given back; None for everything from there on.
+        """
+        end = self.size_bytes if size_bytes is None else offset + size_bytes
+        start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
+        whole_pages = (end if end == self.size_bytes else end // mmap.PAGESIZE * mmap.PAGESIZE) - start
+        if whole_pages > 0:
+            self._map.madvise(mmap.MADV_REMOVE, start, whole_pages)
 
     def view(self, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Maps a tensor onto the memory.

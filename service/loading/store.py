@@ -46,6 +46,10 @@ class Store:
         """Says whether there is a job for a key; does not count as a use."""
         return key in self._jobs
 
+    def owns(self, job: Job) -> bool:
+        """Says whether a job is still here, under way or finished."""
+        return self._jobs.get(key_of(job)) is job
+
     def add(self, job: Job) -> None:
         """Takes a new job in; gives up the oldest finished ones beyond a number, since small batches cost more than their slots."""
         self._jobs[key_of(job)] = job

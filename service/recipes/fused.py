@@ -127,7 +127,7 @@ def fuse(recipe: Recipe) -> FusedHead | None:
     flips: list[tuple[str, float]] = []
     while steps and steps[-1].spec.name in _FLIPS:
         step = steps.pop()
-        flips.insert(0, (step.spec.name, float(step.arguments["p"])))
+        flips.insert(0, (step.spec.name, float(np.float32(step.arguments["p"]))))  # Compared with a float32, as torch does.
     framing = _find_framing(steps)
     if framing is None or not framing.is_exact:
         return None

@@ -78,3 +78,41 @@ class FaultyReader(PatternReader):
         if file.path == self.bad:
             raise ZeroDivisionError("a bug, on purpose")
         return super().pixels(file, max_resolution)
+
+
+@dataclass(frozen=True)
+class CountingReader(PatternReader):
+    """Notes every read in a file, whichever process reads."""
+
+    notes: Path
+
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        with self.notes.open("a") as notes:
+            notes.write(f"{file.path}\n")
+        return super().pixels(file, max_resolution)
+
+    def reads(self) -> list[str]:
+        """The paths read so far, in order."""
+        return self.notes.read_text().splitlines() if self.notes.exists() else []
+
+
+@dataclass(frozen=True)
+class LastGaspReader(CountingReader):
+    """Ends its process once, after so many reads of all processes together."""
+
+    after: int
+
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        grave = self.notes.with_name("grave")
+        if len(self.reads()) >= self.after and not grave.exists():
+            grave.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().pixels(file, max_resolution)
+
+
+@dataclass(frozen=True)
+class LargeReader(UnreadableReader):
+    """Makes images of several megabytes; cannot read one file."""
+
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        return np.tile(super().pixels(file, max_resolution), (20, 20, 1))

@@ -12,12 +12,16 @@ from torchvision.transforms import v2
 
 from service.loading.executor import DeviceExecutor
 from service.loading.job import Delivery
-from tests.loading.conftest import DATASET, RECIPE, OpenLoader, digest, order, take
-from tests.loading.readers import PatternReader
+from tests.loading.conftest import DATASET, RECIPE, OpenLoader, digest, order, position_of, take
+from tests.loading.readers import LargeReader, PatternReader
 
 RECIPES = [
     RECIPE,
     "Resize([24, 24]) | ToTensor() | Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])",
+    "RandomResizedCrop(32) | RandomHorizontalFlip() | ToTensor() | Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])",
+    "RandomResizedCrop([50, 31], scale=[0.5, 1.0]) | RandomVerticalFlip(0.3) | RandomHorizontalFlip(0.9)",
+    "Resize(40) | CenterCrop(36) | RandomHorizontalFlip() | ToTensor()",
+    "Resize(60) | CenterCrop([60, 75]) | RandomVerticalFlip()",  # Where the crop is larger than the image, rows go the plain way.
     "RandomCrop(30) | RandAugment() | GaussianNoise(0.0, 0.05)",
     "RandomRotation(30) | RandomPerspective() | CenterCrop(33)",
     "RandomChoice([GaussianBlur(5), RandomErasing(1.0)]) | RandomCrop([30, 34])",
@@ -58,6 +62,20 @@ def test_a_device_executor_gives_the_bytes_of_the_workers(open_loader: OpenLoade
     loader = open_loader(executor=executor, workers=2)
     for wanted, images in zip(orders(), expected, strict=True):
         assert take(loader, wanted, lambda delivery, images=images: all(map(torch.equal, delivery.batch.images, images))), wanted.key
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_images_too_large_to_be_held_together_give_the_same(open_loader: OpenLoader, workers: int) -> None:
+    """They are drawn for and rendered a few at a time; held in the arena, all at once."""
+    bad = DATASET.splits["train"].file(5).path
+    few, all_at_once = (open_loader(LargeReader(bad), workers=workers, arena_bytes=arena_bytes) for arena_bytes in (0, 1 << 30))
+    for recipe in ("RandomResizedCrop(32) | RandomHorizontalFlip() | ToTensor()", "Resize(60) | CenterCrop([60, 75]) | RandomVerticalFlip()"):
+        for step in (position_of(5), (position_of(5) + 1) % 8):
+            wanted = order(step, recipe=recipe, on_error="mask")
+            take(all_at_once, order(step, recipe=recipe, on_error="mask", epoch=0, dtype="uint8"))
+            expected = take(all_at_once, wanted, lambda delivery: (digest(delivery), delivery.batch.rows))
+            assert take(few, wanted, lambda delivery: (digest(delivery), delivery.batch.rows)) == expected
+            assert sum(row.problem is not None for row in expected[1]) == (step == position_of(5))
 
 
 @pytest.mark.parametrize("workers", [0, 2])
