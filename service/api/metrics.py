@@ -18,6 +18,7 @@ _COUNTERS = {
     "rendered": "Batches rendered.",
     "images": "Images rendered.",
     "reused": "Requests that shared or found a batch made for another.",
+    "ahead": "Batches begun before anybody asked for them.",
     "refused": "Requests turned away because the queue was full.",
     "restarts": "Times that workers were replaced.",
 }

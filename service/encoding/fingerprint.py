@@ -3,6 +3,7 @@
 import platform
 import zlib
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from typing import Self
 
@@ -13,7 +14,7 @@ from service.encoding.picture import PICTURE_VERSION
 from service.planning.address import PLAN_VERSION
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Fingerprint:
     """Versions and capabilities that can change a pixel; part of every ETag.
 
@@ -49,7 +50,7 @@ class Fingerprint:
             cpu_capability=torch.backends.cpu.get_cpu_capability(),
         )
 
-    @property
+    @cached_property
     def text(self) -> str:
         """The parts in one line."""
         return ";".join(f"{name}={value}" for name, value in asdict(self).items())
