@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from service.cli import _url, _write, cli, main
 from service.errors import StartupError
 from service.settings import Settings, read_settings
 from service.sources.catalogue import Catalogue
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
 
@@ -478,13 +478,6 @@ def session_of(leader: int) -> set[int]:
         if int(session) == leader and state != "Z":
             found.add(int(path.parent.name))
     return found
-
-
-def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not is_true():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
 
 
 def _umask() -> int:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from service.encoding.batch import Batch, Row
+from service.planning.address import Address
 
 
 def describe_batch(batch: Batch, etag: str, tail: str) -> dict[str, Any]:
@@ -21,12 +22,7 @@ def describe_batch(batch: Batch, etag: str, tail: str) -> dict[str, Any]:
     return {
         "address": address.text,
         "etag": etag,
-        "dataset": address.dataset,
-        "version": address.version,
-        "split": address.split,
-        "recipe": address.recipe,
-        "tail": tail,
-        "seed": address.seed,
+        **_tell_origin(address, tail),
         "epoch": address.epoch,
         "step": address.step,
         "batch_size": address.batch_size,
@@ -39,6 +35,17 @@ def describe_batch(batch: Batch, etag: str, tail: str) -> dict[str, Any]:
         "shape": _shape(batch),
         "dtype": address.dtype,
         "samples": [_describe_row(position, row) for position, row in enumerate(batch.rows)],
+    }
+
+
+def _tell_origin(address: Address, tail: str) -> dict[str, Any]:
+    return {
+        "dataset": address.dataset,
+        "version": address.version,
+        "split": address.split,
+        "recipe": address.recipe,
+        "tail": tail,
+        "seed": address.seed,
     }
 
 
@@ -62,12 +69,7 @@ def describe_views(batch: Batch, etag: str, tail: str, dtype: str) -> dict[str, 
     address, first = batch.address, batch.rows[0]
     return {
         "etag": etag,
-        "dataset": address.dataset,
-        "version": address.version,
-        "split": address.split,
-        "recipe": address.recipe,
-        "tail": tail,
-        "seed": address.seed,
+        **_tell_origin(address, tail),
         "index": first.index,
         "label": first.label,
         "class": first.class_name,

@@ -8,10 +8,9 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import pytest
 
 from service.client import RemoteLoader
 from tests.client.conftest import SMALL, URL, Network, OpenService
+from tests.waiting import wait_until
 
 PREFETCH = 3
 OPTIONS = {"batch_size": 2, "recipe": SMALL, "prefetch": PREFETCH, "as_numpy": True, "patience_seconds": 0.0}
@@ -82,13 +82,6 @@ class Gateway(ThreadingHTTPServer):
         for connection in list(self.open):
             connection.shutdown(socket.SHUT_RDWR)
         wait_until(lambda: not self.open)
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.005)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,6 +13,8 @@ from typing import Any, TextIO
 
 import httpx
 import pytest
+
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,11 +116,3 @@ def _is_ready(server: Server) -> bool:
         return server.get("/health/ready").status_code == 200
     except httpx.TransportError:
         return False
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:
-    """Waits for something to come about; fails when it does not."""
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.02)

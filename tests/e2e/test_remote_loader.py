@@ -18,7 +18,8 @@ from torch.utils.data import DataLoader
 from service.client import RemoteLoader
 from tests.client.test_loops import Wrapped
 from tests.client.test_tutorial import EPOCHS, draw_insects
-from tests.e2e.conftest import ROOT, Server, StartServer, wait_until
+from tests.e2e.conftest import ROOT, Server, StartServer
+from tests.waiting import wait_until
 
 RECIPE = "RandomResizedCrop(24) | RandomHorizontalFlip() | ToTensor() | Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
 RANKS, STEPS = 4, 20

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.e2e.conftest import StartServer, wait_until
+from tests.e2e.conftest import StartServer
+from tests.waiting import wait_until
 
 ADDRESSES = [f"/datasets/pets/splits/{split}/batches/{epoch}/{step}" for split in ("train", "val") for epoch in range(12) for step in range(2)]
 RECIPE = "RandomResizedCrop(96) | RandomHorizontalFlip() | ColorJitter(0.3, 0.3) | ToTensor()"

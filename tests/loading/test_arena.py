@@ -20,7 +20,7 @@ from service.planning.plan import Plan
 from service.sources.source import File, Split
 from tests.loading.conftest import DATASET, LIMITS, SIZE, OpenLoader, digest, make_dataset, order, position_of, take
 from tests.loading.readers import CountingReader, GatedReader, LastGaspReader, PatternReader, UnreadableReader
-from tests.loading.test_loader import wait_until
+from tests.waiting import wait_until
 
 SMALL = 12
 FUSED = "RandomResizedCrop(32) | RandomHorizontalFlip() | ToTensor() | Normalize([0.5], [0.25])"

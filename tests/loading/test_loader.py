@@ -4,8 +4,6 @@ import asyncio
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,15 +16,9 @@ from service.loading.executor import DeviceExecutor
 from service.loading.loader import Loader
 from tests.loading.conftest import DATASET, OpenLoader, digest, make_dataset, order, position_of, take
 from tests.loading.readers import DeadlyReader, FaultyReader, GatedReader, PatternReader, UnreadableReader
+from tests.waiting import wait_until
 
 FILE_5 = DATASET.splits["train"].file(5).path
-
-
-def wait_until(is_true: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not is_true():
-        assert time.monotonic() < deadline, "it did not come about in time"
-        time.sleep(0.005)
 
 
 @pytest.fixture

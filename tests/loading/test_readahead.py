@@ -13,7 +13,7 @@ from service.loading.readahead import ReadAhead
 from tests.loading.conftest import DATASET, OpenLoader, order, position_of, take
 from tests.loading.readers import CountingReader, DeadlyReader, GatedReader, UnreadableReader
 from tests.loading.test_arena import free_bytes
-from tests.loading.test_loader import wait_until
+from tests.waiting import wait_until
 
 DEPTH = 4
 FILE_5 = DATASET.splits["train"].file(5).path

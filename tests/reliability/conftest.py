@@ -15,8 +15,9 @@ import httpx
 import pytest
 
 from tests.api.conftest import open_client, operations  # noqa: F401  fixtures
-from tests.e2e.conftest import ROOT, Server, _is_ready, wait_until
+from tests.e2e.conftest import ROOT, Server, _is_ready
 from tests.sources.conftest import as_nobody, public_folder  # noqa: F401  fixtures
+from tests.waiting import wait_until
 
 StartServer = Callable[..., "TroubledServer"]
 Figures = Callable[[str, str], None]

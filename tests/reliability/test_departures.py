@@ -9,9 +9,9 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
-from tests.e2e.conftest import wait_until
 from tests.reliability.conftest import Figures, TroubledServer, end, is_idle, launch, loaders, open_descriptors
 from tests.reliability.test_worker_deaths import PLANTED
+from tests.waiting import wait_until
 
 SPLIT = "/datasets/pets/splits/train"
 CLIENTS = 100

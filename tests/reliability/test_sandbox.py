@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, wait_until
+from tests.e2e.conftest import ROOT
 from tests.reliability.conftest import Figures, TroubledServer, end, launch, loaders
+from tests.waiting import wait_until
 
 _UNSHARE = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child=SIGTERM")
 _DROP = "exec unshare --user --map-user=1000 --map-group=1000 --keep-caps -- setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all -- "

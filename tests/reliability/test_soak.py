@@ -15,8 +15,8 @@ from urllib.parse import quote, urlsplit
 import httpx
 import pytest
 
-from tests.e2e.conftest import wait_until
 from tests.reliability.conftest import Figures, TroubledServer, end, is_idle, launch, loaders, open_descriptors, resident_bytes
+from tests.waiting import wait_until
 
 SECONDS = float(os.environ.get("BATCHLENS_SOAK_SECONDS", "180"))
 CLIENTS = 4

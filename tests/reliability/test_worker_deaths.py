@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.api.conftest import OpenClient
-from tests.e2e.conftest import wait_until
 from tests.reliability.conftest import Figures, StartServer, TroubledServer, loaders
+from tests.waiting import wait_until
 
 PLANTED = "tests.reliability.planted"
 RECIPE = "RandomResizedCrop(64) | RandomHorizontalFlip() | ColorJitter(0.3, 0.3)"

@@ -13,7 +13,7 @@ from service.loading.order import Order
 from service.loading.registry import Registry
 from service.tuning.consumer import IN_FLIGHT, Log, consume
 from service.tuning.subject import Subject
-from tests.test_cli import wait_until
+from tests.waiting import wait_until
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from service.tuning.setting import LeftOut, Measurement, Setting
 from service.tuning.trial import PARTS
 from service.tuning.tuner import default_workers, list_settings, tune
 from service.tuning.tuning import Tuning, Wishes
-from tests.test_cli import session_of, wait_until
+from tests.test_cli import session_of
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 FAST = {"consumer_ms": 1.0, "seconds_per_setting": 0.3}
