@@ -78,7 +78,7 @@ class FolderReader:
         try:
             root = _real_path(self._folder)  # Each time: the folder may be a link that is set to another release of the data.
         except OSError as exc:
-            raise SampleUnavailable(f"cannot be opened: the dataset's folder is not there at the moment: {exc.strerror or exc}") from exc
+            raise SampleUnavailable("cannot be opened: the dataset's folder is gone or empty") from exc
         try:
             stream = _open_below(root, file.path)
         except OSError as exc:

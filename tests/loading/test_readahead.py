@@ -160,7 +160,14 @@ def how(delivery) -> tuple[bool, float]:
     return delivery.is_reused, delivery.render_seconds
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+def test_in_the_server_itself_nothing_is_rendered_unasked(open_loader: OpenLoader) -> None:
+    loader = open_loader(workers=0)
+    for step in range(6):
+        take(loader, order(step))
+    assert settle(loader)["ahead"] == 0
+
+
+@pytest.mark.parametrize("workers", [1, 2])
 def test_who_walks_finds_the_next_batches_rendered(open_loader: OpenLoader, workers: int) -> None:
     loader, plain = open_loader(workers=workers), open_loader(workers=0)
     expected = {step: take(plain, order(step)) for step in reversed(range(8))}

@@ -345,7 +345,7 @@ def test_a_dataset_that_is_away_is_a_matter_of_time(make_image: Callable[..., Pa
     reader, file = reader_of(tmp_path / "pets"), file_of(tmp_path / "pets", "1.png")
     (tmp_path / "pets").rename(tmp_path / "away")
     for ask in (reader.pixels, reader.size, reader.original):
-        with pytest.raises(SampleUnavailable, match="the dataset's folder is not there at the moment") as caught:
+        with pytest.raises(SampleUnavailable, match="the dataset's folder is gone or empty") as caught:
             ask(file)
         assert str(tmp_path) not in caught.value.detail
     (tmp_path / "away").rename(tmp_path / "pets")

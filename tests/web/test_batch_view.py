@@ -123,7 +123,7 @@ def test_pointing_at_a_tile_tells_its_file_and_what_was_done(open_page: OpenPage
     assert f"{row['width']} \N{MULTIPLICATION SIGN} {row['height']}" in told
     for name in ("top", "left", "height", "width"):
         assert f"{name}\n{row['applied'][0]['params'][name]}" in told
-    assert inspector.locator(".overlay").count() == 1
+    inspector.locator(".overlay").wait_for()
 
 
 def test_originals_stand_in_place_as_long_as_a_key_is_held(open_page: OpenPage, server: Server) -> None:
