@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from service.loading.order import Order
 from service.planning.address import Address
@@ -30,6 +30,13 @@ class _Stream:
 
     order: Order
     is_walking: bool = False
+    _following: list[tuple[str, Address]] = field(default_factory=list)
+
+    def following(self) -> list[tuple[str, Address]]:
+        """Lists the addresses that come next, with their texts; none before it has moved on. Worked out once, and only when somebody has the time to render."""
+        if self.is_walking and not self._following:
+            self._following = [(address.text, address) for address in _following(self.order)]
+        return self._following
 
 
 class ReadAhead:
@@ -64,13 +71,11 @@ class ReadAhead:
         """
         for key in list(self._streams):
             stream = self._streams[key]
-            if not stream.is_walking:
-                continue
-            for address in _following(stream.order):
-                if not is_there(address.text):
+            for text, address in stream.following():
+                if not is_there(text):
                     self._streams.move_to_end(key)
                     order = stream.order
-                    return Order(address.text, address, order.dataset, order.split, order.recipe, make_plan(address, len(order.split)))
+                    return Order(text, address, order.dataset, order.split, order.recipe, make_plan(address, len(order.split)))
         return None
 
 

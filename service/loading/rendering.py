@@ -144,7 +144,8 @@ class Rendering:
     def _render(self, images: list[Image | str]) -> None:
         """Renders the images that have come since the last call."""
         first = len(self._rows)
-        frames = self._draw(first, images) if self._head is not None and images else None
+        head = self._head
+        frames = self._draw(head, first, images) if head is not None and images else None
         rows = frames.rows() if frames is not None else []
         for row, image in enumerate(images):
             self._go_to(first + row)
@@ -152,17 +153,15 @@ class Rendering:
                 self._problems[first + row] = image
                 self._rows.append((0, 0, 0, 0, 0, 0, -1))
                 continue
-            if frames is not None and self._head is not None and frames.fits[row]:
-                start, shape = self._render_fast(self._head, image, rows[row])
+            if head is not None and frames is not None and frames.fits[row]:
+                start, shape = self._render_fast(head, image, rows[row])
             else:
                 start, shape = self._render_plain(image)
             self._rows.append((start, *shape, image.height, image.width, image.placed))
 
-    def _draw(self, first: int, images: list[Image | str]) -> Frames | None:
+    def _draw(self, head: FusedHead, first: int, images: list[Image | str]) -> Frames:
         sizes = np.array([(1, 1) if isinstance(image, str) else (image.height, image.width) for image in images], dtype=np.int64)
-        if self._head is None:
-            return None
-        frames = self._head.draw(self._task.keys[first : first + len(images)], sizes[:, 0], sizes[:, 1])
+        frames = head.draw(self._task.keys[first : first + len(images)], sizes[:, 0], sizes[:, 1])
         self._frames.append(frames)
         return frames
 

@@ -80,12 +80,7 @@ def serving(logs: Path, *default_paths: Path) -> Iterator[StartServer]:
             process = _start([*map(str, paths or default_paths), "--workers", str(workers)], clean | variables, log)
         server = Server(process, "")
         servers.append(server)
-        assert process.stdout is not None
-        for line in process.stdout:
-            server.lines.append(line.rstrip())
-            if found := re.search(r"http://\S+", line):
-                server.url = found[0]
-                break
+        read_url(server)
         wait_until(lambda: _is_ready(server))
         return server
 
@@ -96,6 +91,16 @@ def serving(logs: Path, *default_paths: Path) -> Iterator[StartServer]:
         server.process.wait(10)
         if server.process.stdout is not None:
             server.process.stdout.close()
+
+
+def read_url(server: Server) -> None:
+    """Reads what a server prints until it says where it answers; leaves `url` empty where it ends before."""
+    assert server.process.stdout is not None
+    for line in server.process.stdout:
+        server.lines.append(line.rstrip())
+        if found := re.search(r"http://\S+", line):
+            server.url = found[0]
+            return
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from tests.api.conftest import open_client, operations  # noqa: F401  fixtures
-from tests.e2e.conftest import ROOT, Server, _is_ready
+from tests.e2e.conftest import ROOT, Server, _is_ready, read_url
 from tests.sources.conftest import as_nobody, public_folder  # noqa: F401  fixtures
 from tests.waiting import wait_until
 
@@ -85,13 +85,8 @@ def launch(
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, cwd=ROOT, env=clean, start_new_session=True)
     server = TroubledServer(process, "", log=log)
-    assert process.stdout is not None
-    for line in process.stdout:
-        server.lines.append(line.rstrip())
-        if found := re.search(r"http://\S+", line):
-            server.url = found[0]
-            break
-    else:
+    read_url(server)
+    if not server.url:
         pytest.fail(f"the server did not start: {log.read_text()}")
     wait_until(lambda: _is_ready(server))
     return server
