@@ -24,6 +24,7 @@ from service.cli import _url, _write, cli, main
 from service.errors import StartupError
 from service.settings import Settings, read_settings
 from service.sources.catalogue import Catalogue
+from tests.sessions import StartCommand, end_session, session_of, start_in_session
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -392,28 +393,20 @@ class TestServe:
     """A process of its own; `tests/e2e` asks it for batches."""
 
     @pytest.fixture
-    def start(self, dataset_folder: Path, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    def start(self, dataset_folder: Path, tmp_path: Path) -> Iterator[StartCommand]:
         """Starts a server in a session of its own; whatever is left of that when the test ends is killed."""
         started: list[subprocess.Popen[str]] = []
 
         def call(*arguments: str) -> "subprocess.Popen[str]":
-            command = [sys.executable, "-m", "service", "serve", str(dataset_folder), "--device", "cpu", *arguments]
-            with (tmp_path / "stderr").open("w") as err:
-                started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True, cwd=ROOT, start_new_session=True))
+            started.append(start_in_session("serve", str(dataset_folder), "--device", "cpu", *arguments, stderr=tmp_path / "stderr"))
             return started[-1]
 
         yield call
         for process in started:
-            for pid in session_of(process.pid):
-                os.kill(pid, signal.SIGKILL)
-            process.wait(30)
-            assert process.stdout is not None
-            process.stdout.close()
+            end_session(process)
 
     @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-    def test_ends_cleanly_when_told_to_as_soon_as_it_has_said_where_it_is(
-        self, sign: signal.Signals, start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
-    ):
+    def test_ends_cleanly_when_told_to_as_soon_as_it_has_said_where_it_is(self, sign: signal.Signals, start: StartCommand, tmp_path: Path):
         process = start("--port", "0", "--workers", "1")
         assert process.stdout is not None
         lines = []
@@ -432,7 +425,7 @@ class TestServe:
         wait_until(lambda: not session_of(process.pid))
         assert "Traceback" not in (tmp_path / "stderr").read_text()
 
-    def test_with_a_port_in_use_ends_before_it_loads_anything(self, start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path):
+    def test_with_a_port_in_use_ends_before_it_loads_anything(self, start: StartCommand, tmp_path: Path):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             process = start("--port", str(taken.getsockname()[1]), "--workers", "1")
             assert process.wait(60) == 2
@@ -465,19 +458,6 @@ class TestUrl:
     def test_names_a_host_that_is_allowed(self, host: str, allowed: str | None, shown: str, listener: socket.socket):
         settings = read_settings(host=host, allowed_hosts=allowed)
         assert _url(settings, listener) == f"http://{shown}:{listener.getsockname()[1]}"
-
-
-def session_of(leader: int) -> set[int]:
-    """Lists the living processes of a session."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
-        except OSError:
-            continue
-        if int(session) == leader and state != "Z":
-            found.add(int(path.parent.name))
-    return found
 
 
 def _umask() -> int:

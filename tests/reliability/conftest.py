@@ -2,7 +2,6 @@
 
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,6 +15,7 @@ import pytest
 
 from tests.api.conftest import open_client, operations  # noqa: F401  fixtures
 from tests.e2e.conftest import ROOT, Server, _is_ready, read_url
+from tests.sessions import end_session, session_of
 from tests.sources.conftest import as_nobody, public_folder  # noqa: F401  fixtures
 from tests.waiting import wait_until
 
@@ -95,12 +95,7 @@ def launch(
 def end(server: TroubledServer) -> None:
     """Kills a server and whatever is left of it."""
     server.client.close()
-    for pid in session_of(server.process.pid):
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    server.process.wait(10)
-    assert server.process.stdout is not None
-    server.process.stdout.close()
+    end_session(server.process)
 
 
 @pytest.fixture
@@ -115,17 +110,6 @@ def start_server(dataset_folder: Path, tmp_path: Path) -> Iterator[StartServer]:
     yield start
     for server in servers:
         end(server)
-
-
-def session_of(leader: int) -> set[int]:
-    """Lists the living processes of a session."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
-            if int(session) == leader and state != "Z":
-                found.add(int(path.parent.name))
-    return found
 
 
 def semaphores_of(server: TroubledServer) -> set[Path]:

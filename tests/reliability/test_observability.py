@@ -135,7 +135,7 @@ def test_every_figure_that_an_operator_needs_is_there(client: Client) -> None:
 
 def test_memories_that_a_loader_tells_of_are_shown() -> None:
     gpu = Device("cuda:0", "cuda", "a GPU", 0, "GPU-1", "9.0", 132, Memory(80 << 30, None), None, None, None)
-    counts = dict.fromkeys(("served", "rendered", "images", "reused", "refused", "restarts", "queued"), 0)
+    counts = dict.fromkeys(("served", "rendered", "images", "reused", "ahead", "refused", "restarts", "queued"), 0)
     report = {
         "dataset": "d",
         "split": "s",

@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from tests.reliability.conftest import Figures, StartServer, TroubledServer, loaders, semaphores_of, session_of
+from tests.reliability.conftest import Figures, StartServer, TroubledServer, loaders, semaphores_of
 from tests.reliability.hostile import read
 from tests.reliability.test_worker_deaths import PLANTED
+from tests.sessions import session_of
 from tests.waiting import wait_until
 
 SPLIT = "/datasets/pets/splits/train"

@@ -20,10 +20,9 @@ from service.tuning.setting import LeftOut, Measurement, Setting
 from service.tuning.trial import PARTS
 from service.tuning.tuner import default_workers, list_settings, tune
 from service.tuning.tuning import Tuning, Wishes
-from tests.test_cli import session_of
+from tests.sessions import StartCommand, end_session, session_of, sharers_of_memory, start_in_session
 from tests.waiting import wait_until
 
-ROOT = Path(__file__).parents[2]
 FAST = {"consumer_ms": 1.0, "seconds_per_setting": 0.3}
 FIGURES = {"first_rate", "steady_rate", "consumer_rate", "wait_share", "memory_bytes", "full_bytes", "samples", "unreadable"}
 
@@ -174,23 +173,19 @@ class TestTune:
 @pytest.mark.usefixtures("no_variables")
 class TestCommand:
     @pytest.fixture
-    def start(self, dataset_folder: Path, tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
+    def start(self, dataset_folder: Path, tmp_path: Path) -> Iterator[StartCommand]:
         """Starts the command in a session of its own; what is left of it is killed."""
         started: list[subprocess.Popen[str]] = []
 
         def call(*arguments: str) -> "subprocess.Popen[str]":
-            command = [sys.executable, "-m", "service", "tune", "-d", str(dataset_folder), *arguments]
-            with (tmp_path / "stderr").open("w") as err:
-                started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True, cwd=ROOT, start_new_session=True))
+            started.append(start_in_session("tune", "-d", str(dataset_folder), *arguments, stderr=tmp_path / "stderr"))
             return started[-1]
 
         yield call
         for process in started:
-            for pid in session_of(process.pid):
-                os.kill(pid, signal.SIGKILL)
-            process.communicate()
+            end_session(process)
 
-    def test_prints_json_to_standard_output(self, start: Callable[..., "subprocess.Popen[str]"]):
+    def test_prints_json_to_standard_output(self, start: StartCommand):
         process = start("--workers", "0,1", "--batch-sizes", "4", "--seconds-per-setting", "0.3", "--consumer-ms", "5", "--json")
         found = json.loads(process.communicate(timeout=120)[0])
         assert process.returncode == 0
@@ -198,15 +193,15 @@ class TestCommand:
         assert found["recommended"]["batch_size"] == 4
         wait_until(lambda: not session_of(process.pid))
 
-    def test_that_finds_no_room_ends_with_1(self, start: Callable[..., "subprocess.Popen[str]"]):
+    def test_that_finds_no_room_ends_with_1(self, start: StartCommand):
         process = start("--workers", "1", "--batch-sizes", "4", "--memory-bytes", "1000")
         out = process.communicate(timeout=120)[0]
         assert process.returncode == 1
         assert "left out" in out
 
-    def test_ends_cleanly_on_ctrl_c(self, start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path):
+    def test_ends_cleanly_on_ctrl_c(self, start: StartCommand, tmp_path: Path):
         process = start("--workers", "1", "--batch-sizes", "4", "--seconds-per-setting", "600", "--json")
-        wait_until(lambda: len(session_of(process.pid)) >= 4)  # itself, what tracks resources, what forks, a worker
+        wait_until(lambda: len(sharers_of_memory(process.pid)) == 2)  # itself and a worker
         os.killpg(process.pid, signal.SIGINT)
         out = process.communicate(timeout=60)[0]
         assert process.returncode == 130
