@@ -24,11 +24,12 @@ from service.loading.arena import Arena, Budget
 from service.loading.crew import Crew, Death
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.job import Delivery, Job, Ticket
-from service.loading.lessons import Crashes, SampleSizes, Setbacks
+from service.loading.lessons import Crashes, SampleSizes
 from service.loading.loans import Loans
 from service.loading.order import Order
 from service.loading.readahead import ReadAhead
 from service.loading.store import Store
+from service.loading.succession import Succession
 from service.loading.task import Outcome, Task
 from service.loading.ticker import Ticker
 from service.sources.source import Reader
@@ -76,16 +77,15 @@ class Loader:
         self._task_ids = itertools.count(1)
         self._sample_sizes = SampleSizes()
         self._crashes = Crashes()
-        self._setbacks = Setbacks()
         self._is_starved = False
         self._is_closed = False
-        self._crew = self._engage()
+        self._crews = Succession(name, self._lock, self._engage, self._take_outcome, self._take_death)
         self._ticker = Ticker(f"deadline {name}", self._enforce_deadline)
 
     @property
     def is_complete(self) -> bool:
         """Whether all of its workers live."""
-        return self._crew.is_complete
+        return self._crews.is_complete
 
     @asynccontextmanager
     async def fetch(self, order: Order) -> AsyncIterator[Delivery]:
@@ -153,7 +153,7 @@ class Loader:
             self._refuse_all(self._waiting)
         self._ticker.stop()
         try:
-            self._crew.stop()
+            self._crews.stop()
         finally:
             with self._lock:
                 orphans = dict.fromkeys(self._working.values())
@@ -168,10 +168,10 @@ class Loader:
         with self._lock:
             slab = self._store.slab
             return {
-                "state": "closed" if self._is_closed else "ready" if self._crew.is_complete else "starting",
+                "state": "closed" if self._is_closed else "ready" if self._crews.is_complete else "starting",
                 "device": self._device_id,
                 "workers": self._limits.workers,
-                "pids": self._crew.pids,
+                "pids": self._crews.pids,
                 **asdict(self._counts),
                 "queued": len(self._waiting),
                 "rendering": len({*self._working.values(), *self._executing}),
@@ -185,18 +185,16 @@ class Loader:
                 "arena": {"size_bytes": self._arena.size_bytes, "used_bytes": self._arena.used_bytes, "samples": self._arena.samples},
             }
 
-    def _engage(self) -> Crew:
-        crew = Crew(
+    def _engage(self, on_outcome: Callable[[Crew, Outcome], None], on_death: Callable[[Crew, Death], None]) -> Crew:
+        return Crew(
             name=self._name,
             workers=self._limits.workers,
             slab=self._store.slab.memory,
             arena=self._arena.memory,
             reader=self._reader,
-            on_outcome=self._take_outcome,
-            on_death=self._take_death,
+            on_outcome=on_outcome,
+            on_death=on_death,
         )
-        crew.start()
-        return crew
 
     def _claim(self, job: Job, size_bytes: int) -> Callable[[], None] | None:
         """Claims a finished batch once more, for views of it that are still being sent; see `Loans.lend`."""
@@ -245,7 +243,7 @@ class Loader:
     def _hand_out(self, job: Job, offset: int, size_bytes: int, parts: int) -> None:
         for task in job.make_tasks(self._task_ids, self._arena, offset, size_bytes, parts):
             self._working[task.id] = job
-            self._crew.submit(task)
+            self._crews.submit(task)
 
     def _read_ahead(self) -> bool:
         """Hands out one batch that nobody has asked for yet, within a quarter of the memory; says whether there was one."""
@@ -277,17 +275,13 @@ class Loader:
         idle = self._limits.workers - len(self._working)
         return max(1, min(idle, len(job.order) // _ROWS_WORTH_A_TASK))
 
-    def _take_outcome(self, crew: Crew, outcome: Outcome) -> None:
-        with self._lock:
-            if crew is not self._crew:
-                return  # A late word of a crew that is gone; the job has been given to the next one.
-            self._setbacks.clear()
-            job = self._working.pop(outcome.task_id)
-            self._settle_arena(job.tasks[outcome.task_id], outcome)
-            job.take(outcome)
-            if not job.tasks:  # Else others still write to the slot.
-                self._guard(job, partial(self._advance, job))
-            self._dispatch()
+    def _take_outcome(self, outcome: Outcome) -> None:
+        job = self._working.pop(outcome.task_id)
+        self._settle_arena(job.tasks[outcome.task_id], outcome)
+        job.take(outcome)
+        if not job.tasks:  # Else others still write to the slot.
+            self._guard(job, partial(self._advance, job))
+        self._dispatch()
 
     def _settle_arena(self, task: Task, outcome: Outcome) -> None:
         """Enters what a worker left in the arena into its directory."""
@@ -365,35 +359,14 @@ class Loader:
         elif job.batch is not None and job.device_id != self._device_id:
             self._store.discard(job)
 
-    def _take_death(self, crew: Crew, death: Death) -> None:
-        """Replaces a crew that lost a worker, and gives it the work of the old one; tries again where no crew can be had."""
-        _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes))
-        while (successor := self._find_successor()) is None:
-            if self._is_closed:
-                return
-        with self._lock:
-            is_needed = crew is self._crew and not self._is_closed
-            if is_needed:
-                self._crew = successor
-                self._counts.restarts += 1
-                orphans = list(dict.fromkeys(self._working.values()))
-                self._working.clear()
-                for job in reversed(orphans):
-                    self._mourn(job, death)
-                self._dispatch()
-        if not is_needed:
-            successor.stop()
-
-    def _find_successor(self) -> Crew | None:
-        """Engages a crew, after a pause where crews die young; not under the lock, since that takes its time. None where none can be had."""
-        self._ticker.sleep(self._setbacks.add())
-        if self._is_closed:
-            return None
-        try:
-            return self._engage()
-        except Exception:  # noqa: BLE001
-            _LOG.exception("no workers can be had for %s", self._name)
-            return None
+    def _take_death(self, death: Death) -> None:
+        """Gives the work of a crew that died to its successor."""
+        self._counts.restarts += 1
+        orphans = list(dict.fromkeys(self._working.values()))
+        self._working.clear()
+        for job in reversed(orphans):
+            self._mourn(job, death)
+        self._dispatch()
 
     def _mourn(self, job: Job, death: Death) -> None:
         """Puts a job in the queue again whose workers are gone: first, or last where it may be to blame, so that others pass it."""
@@ -432,5 +405,4 @@ class Loader:
                     self._waiting.remove(job)
                     self._store.discard(job)
             self._dispatch()
-            crew = self._crew
-        crew.kill_overdue(limit)
+        self._crews.kill_overdue(limit)

@@ -138,7 +138,7 @@ class Rendering:
             return Image(torch.from_numpy(flat), 0, height, width, -1)
         offset = self._task.room.offset + self._room_used
         self._room_used += align(len(flat))
-        self._arena.array[offset : offset + len(flat)] = flat
+        self._arena.write(offset, flat)
         return Image(self._arena.bytes, offset, height, width, offset)
 
     def _render(self, images: list[Image | str]) -> None:

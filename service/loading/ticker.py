@@ -23,13 +23,9 @@ class Ticker:
         threading.Thread(target=self._run, name=name, daemon=True).start()
 
     def stop(self) -> None:
-        """Calls no more; wakes whoever sleeps."""
+        """Calls no more."""
         self._is_stopped.set()
         self._function = None  # No way back to the owner, so that it is gone with its last user.
-
-    def sleep(self, seconds: float) -> None:
-        """Sleeps, but no longer than until the stop."""
-        self._is_stopped.wait(seconds)
 
     def _run(self) -> None:
         while not self._is_stopped.wait(self.SECONDS):

@@ -16,7 +16,9 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from service.errors import BatchlensError, RenderCrashed, RenderFailed
+from service.loading.allocator import keep_freed_memory
 from service.loading.board import Board
+from service.loading.foreland import Foreland
 from service.loading.rendering import Rendering, prove_fast_way
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Task
@@ -29,6 +31,10 @@ class Queue(Protocol):
 
     def get(self) -> Task | None:
         """Waits for the next task; None at the end."""
+        ...
+
+    def empty(self) -> bool:
+        """Whether no task waits."""
         ...
 
 
@@ -59,10 +65,21 @@ class TaskStream(IterableDataset[Outcome]):
         torch.set_num_threads(1)  # Sums over an image must not depend on how many threads share them.
         warnings.filterwarnings("ignore", module="PIL")  # About the files of others; a decoded image is right or an error.
         if info is not None:
+            keep_freed_memory()
             prove_fast_way()  # Now, while nobody waits.
         canvas = Canvas()
-        while (task := self._tasks.get()) is not None:
+        foreland = Foreland(self._slab) if info is not None else None
+        while (task := self._take(foreland)) is not None:
             yield self._perform(task, worker, canvas)
+
+    def _take(self, foreland: Foreland | None) -> Task | None:
+        """Waits for the next task, and makes use of the time."""
+        while foreland is not None and self._tasks.empty() and foreland.grow():
+            pass
+        task = self._tasks.get()
+        if foreland is not None and task is not None:
+            foreland.reach(task.offset)
+        return task
 
     def _perform(self, task: Task, worker: int, canvas: Canvas) -> Outcome:
         started = time.perf_counter()

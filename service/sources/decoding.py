@@ -31,6 +31,7 @@ _MEDIA_TYPES = {
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
+Image.preinit()  # Else the first image of every worker would wait for it.
 Image.MAX_IMAGE_PIXELS = None  # `max_pixels` below is checked on every header, and is the stricter limit.
 
 
@@ -60,7 +61,8 @@ class FolderReader:
         whether an image is too large must not depend on who asks for it.
         """
         with self._open(file) as stream, _as_sample_error("cannot be decoded"), self._header(stream) as image:
-            pixels = np.array(reduce(image, max_resolution))
+            reduced = reduce(image, max_resolution)
+            pixels = np.frombuffer(reduced.tobytes(), dtype=np.uint8).reshape(reduced.height, reduced.width, 3)
             self._check(file, os.fstat(stream.fileno()))  # It may have been rewritten in the meantime.
             return pixels
 

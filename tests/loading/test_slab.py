@@ -1,13 +1,19 @@
 """Slots never overlap, and what is freed can be used again."""
 
+import mmap
 import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.loading.foreland import Foreland
 from service.loading.slab import SharedMemory, Slab
 
 SIZE = 1 << 16
@@ -65,3 +71,73 @@ def test_memory_has_no_name_and_ends_with_its_last_user() -> None:
 
 def _open_memory() -> set[int]:
     return {path.stat().st_ino for path in Path("/proc/self/fd").iterdir() if path.is_symlink() and "memfd:batchlens" in str(path.readlink())}
+
+
+def _pages_taken(memory: SharedMemory) -> int:
+    return os.fstat(memory._descriptor).st_blocks * 512 // mmap.PAGESIZE
+
+
+@given(st.integers(0, SIZE), st.integers(0, SIZE), st.integers(0, 255))
+def test_writing_copies_just_those_bytes(start: int, end: int, value: int) -> None:
+    start, end = sorted((start, end))
+    memory = SharedMemory(SIZE)
+    memory.bytes.fill_(7)
+    memory.write(start, np.full(end - start, value, dtype=np.uint8))
+    expected = np.full(SIZE, 7, dtype=np.uint8)
+    expected[start:end] = value
+    assert np.array_equal(memory.array, expected)
+
+
+def test_what_is_touched_is_there_and_unchanged() -> None:
+    memory = SharedMemory(SIZE)
+    memory.array[5] = 3
+    memory.touch(0, 3 * mmap.PAGESIZE)
+    assert _pages_taken(memory) == 3
+    memory.touch(SIZE - mmap.PAGESIZE, 1 << 30)  # As far as there is memory.
+    assert _pages_taken(memory) == 4
+    assert memory.array[5] == 3
+    assert memory.bytes.count_nonzero() == 1
+
+
+def test_touching_does_no_harm_where_the_machine_cannot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.loading.slab._MADV_POPULATE_WRITE", 9999)
+    memory = SharedMemory(SIZE)
+    memory.touch(0, SIZE)
+    assert _pages_taken(memory) == 0
+
+
+def test_the_foreland_stays_a_fixed_way_ahead_of_what_is_used() -> None:
+    memory = SharedMemory(96 << 20)
+    foreland = Foreland(memory)
+
+    def grow() -> int:
+        while foreland.grow():
+            pass
+        return _pages_taken(memory) * mmap.PAGESIZE >> 20
+
+    assert grow() == 32
+    assert not foreland.grow()
+    foreland.reach(10 << 20)
+    foreland.reach(5 << 20)
+    assert grow() == 42
+    foreland.reach(90 << 20)
+    assert grow() == 96
+
+
+def test_freed_memory_is_kept_for_the_next_image() -> None:
+    script = """if True:
+        import resource, sys
+        from service.loading.allocator import keep_freed_memory
+        def count():
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+            blocks = [bytearray(6 << 20) for _ in range(6)]
+            del blocks
+            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+        if sys.argv[1] == "keep":
+            keep_freed_memory()
+        count(); count()
+        print(count())
+    """
+    freed, kept = (int(subprocess.run([sys.executable, "-c", script, way], capture_output=True, text=True, check=True).stdout) for way in ("free", "keep"))
+    assert freed > 9000, "as the C library has it, each page is taken anew"
+    assert kept < 100
