@@ -41,6 +41,7 @@ clean:
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Batchlens needs Python 3.11 or later; try make PYTHON=python3.11")'
+	@echo "Setting up $(VENV). PyTorch alone is gigabytes: the first time takes minutes."
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,gpu]'
 	touch $(SETUP)

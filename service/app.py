@@ -20,16 +20,15 @@ from service.api.middleware.head import Head
 from service.api.middleware.host_check import HostCheck
 from service.api.middleware.origin_check import OriginCheck
 from service.devices.inventory import Inventory
-from service.devices.processor import Processor
 from service.devices.selection import Selection
 from service.encoding.fingerprint import Fingerprint
 from service.errors import InvalidRecipe, InvalidSettings
 from service.loading.accounts import LoaderLimits
 from service.loading.registry import Registry
+from service.processor import Processor
 from service.recipes.presets import named_recipes, resolve_recipe
 from service.settings import Settings
 from service.sources.catalogue import Catalogue
-from service.sources.index_cache import IndexCache
 from service.sources.source import Progress, no_progress
 from service.web import docs, page
 
@@ -88,9 +87,7 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
     selection = Selection(inventory, settings.device)
     limits = LoaderLimits.of(settings, Processor().memory().total_bytes)
     registry = Registry(limits, selection.current.id, inventory.torch_device)
-    index_folder = settings.index_folder
-    cache = IndexCache(index_folder) if index_folder else None
-    catalogue = Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes, cache, progress)
+    catalogue = Catalogue.open(settings, progress)
     _warn_of_strangers(settings, catalogue)
     return Services(
         settings=settings,

@@ -27,6 +27,7 @@ from rich.text import Text
 
 from service.api import logs
 from service.errors import BatchlensError, InvalidParameter, SampleError, StartupError
+from service.processor import Processor
 from service.settings import Settings, read_settings
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ _SHOWN_CLASSES = 8
 _QUIET_SECONDS = 1.0
 _DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/")
 _ELSEWHERE = """No flags, since others on this machine can read them: BATCHLENS_TOKEN, the bearer token that writes need. In batchlens.toml, or the file that
-BATCHLENS_CONFIG names: all settings above, named recipes in \\[recipes], and recipe, batch_size and shuffle of one split in \\[datasets.NAME.SPLIT]."""
+BATCHLENS_CONFIG names: all settings above, named recipes in \\[recipes], max_resolution of a dataset in \\[datasets.NAME], and
+recipe, batch_size and shuffle of one split in \\[datasets.NAME.SPLIT]."""
 
 
 def main() -> None:
@@ -82,6 +84,7 @@ def serve(
     workers: Annotated[int | None, _option("workers")] = None,
     slab_bytes: Annotated[int | None, _option("slab_bytes")] = None,
     arena_bytes: Annotated[int | None, _option("arena_bytes")] = None,
+    max_loaders: Annotated[int | None, _option("max_loaders")] = None,
     queue_length: Annotated[int | None, _option("queue_length")] = None,
     deadline_seconds: Annotated[float | None, _option("deadline_seconds")] = None,
     max_batch_size: Annotated[int | None, _option("max_batch_size")] = None,
@@ -188,7 +191,7 @@ def check(data: Data = None, as_json: Annotated[bool, typer.Option("--json", hel
 
 def _check_all(catalogue: Catalogue) -> Iterator[dict[str, Any] | None]:
     """Reads every image, in the listing's order; in threads, since Pillow lets others run while it decodes. Few wait at a time: there may be millions."""
-    processors = len(os.sched_getaffinity(0))
+    processors = Processor().count()
     waiting: deque[Future[dict[str, Any] | None]] = deque()
     with ThreadPoolExecutor(processors) as pool:
         for dataset in catalogue.datasets:
@@ -232,7 +235,8 @@ def tune(
     from service.tuning.tuning import Tuning, Wishes
 
     warnings.filterwarnings("ignore", message="This DataLoader will create", category=UserWarning)  # Whether there are too many workers is what is asked.
-    tuning = Tuning(settings, Wishes(**wishes))
+    with _listing_drawn() as listing:
+        tuning = Tuning(settings, Wishes(**wishes), listing)
     code = 0
     try:
         with Progress(console=_ERR, transient=True) as progress:
@@ -267,7 +271,7 @@ def doctor() -> None:
         free = "?" if device.memory.free_bytes is None else f"{device.memory.free_bytes / 2**30:.1f}"
         table.add_row(device.id, f"{escape(device.name)}, {free} of {device.memory.total_bytes / 2**30:.1f} GiB free")
     inventory.close()
-    table.add_row("processors", str(len(os.sched_getaffinity(0))))
+    table.add_row("processors", str(Processor().count()))
     table.add_row("workers", f"{settings.workers} for each split in use")
     table.add_row("slab", f"{settings.slab_bytes / 2**20:.0f} MiB for each split in use")
     _OUT.print(table)
@@ -275,11 +279,9 @@ def doctor() -> None:
 
 def _open_catalogue(settings: Settings) -> Catalogue:
     from service.sources.catalogue import Catalogue
-    from service.sources.index_cache import IndexCache
 
-    folder = settings.index_folder
     with _listing_drawn() as progress:
-        return Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes, IndexCache(folder) if folder else None, progress)
+        return Catalogue.open(settings, progress)
 
 
 @contextmanager

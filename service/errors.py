@@ -219,6 +219,19 @@ class RenderCrashed(SampleError):
     code = "render-crashed"
 
 
+def of_sample(error: Exception, index: int, file: str) -> Exception:
+    """Says which sample an error is about; an error that is not about one stays as it is.
+
+    Args:
+        error: any.
+        index: the sample's position in the split's listing.
+        file: path below the dataset's root.
+    """
+    if not isinstance(error, SampleError | StepFailed):
+        return error
+    return type(error)(f"Sample {index} ({file}): {error.detail}", **{**error.facts, "sample": index, "file": file})
+
+
 class VersionGone(BatchlensError):
     """A pinned dataset version is no longer served."""
 

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict, SettingsError, TomlConfigSettingsSource
 
 from service.errors import InvalidSettings
+from service.processor import Processor
 
 MAX_RESOLUTION = 8192
 """Largest `max_resolution`: of a photo beyond that, decoding is not the problem."""
@@ -47,20 +48,9 @@ class DatasetSettings(BaseModel):
         return self.__pydantic_extra__
 
 
-def default_workers(root: Path = Path("/"), processors: int | None = None) -> int:
-    """Counts the processors this process may use (affinity and cgroup quota), less one for the server, at least one.
-
-    Args:
-        root: where `sys` is mounted.
-        processors: how many the affinity allows; None asks the kernel.
-    """
-    available = float(processors or len(os.sched_getaffinity(0)))
-    quota = root / "sys/fs/cgroup/cpu.max"
-    if quota.is_file():
-        limit, period = quota.read_text().split()
-        if limit != "max":
-            available = min(available, int(limit) / int(period))
-    return max(1, int(available) - 1)
+def default_workers() -> int:
+    """Counts the processors this process may use, less one for the server, at least one."""
+    return max(1, Processor().count() - 1)
 
 
 class Settings(BaseSettings):
@@ -89,6 +79,7 @@ class Settings(BaseSettings):
     arena_bytes: int | None = Field(
         default=None, ge=0, description="Shared memory for decoded photos, of all loaders together; a quarter of the memory if not set."
     )
+    max_loaders: int = Field(default=16, ge=1, description="Loaders that may be open at once; for another one, that which has been idle longest is closed.")
     queue_length: int = Field(default=64, ge=1, description="Batches that may wait in each loader before more are refused with 503.")
     deadline_seconds: float = Field(default=30.0, gt=0, le=3600, description="Longest time a batch may take before 504.")
     max_batch_size: int = Field(default=1024, ge=1, description="Largest batch_size a request may ask.")

@@ -7,7 +7,8 @@ import pytest
 from pydantic import ValidationError
 
 from service.errors import InvalidSettings
-from service.settings import LOOPBACK, DatasetSettings, Settings, SplitSettings, default_workers, read_settings
+from service.processor import Processor
+from service.settings import LOOPBACK, DatasetSettings, Settings, SplitSettings, read_settings
 
 SECRET = "s3cret-s3cret"
 
@@ -35,7 +36,7 @@ class TestSources:
         settings = read_settings()
         assert (settings.paths, settings.host, settings.port, settings.device) == ((Path("data"),), "127.0.0.1", 8000, "auto")
         assert (settings.batch_size, settings.shuffle, settings.token, settings.allowed_hosts) == (4, True, None, LOOPBACK)
-        assert settings.workers == default_workers()
+        assert settings.workers == max(1, Processor().count() - 1)
 
     def test_flags_beat_variables_beat_the_file_beats_defaults(self, toml: Path, monkeypatch: pytest.MonkeyPatch):
         found = [read_settings().port]
@@ -89,6 +90,7 @@ class TestSources:
             "WORKERS": ("0", 0),
             "SLAB_BYTES": ("1048576", 1 << 20),
             "ARENA_BYTES": ("0", 0),
+            "MAX_LOADERS": ("3", 3),
             "QUEUE_LENGTH": ("5", 5),
             "DEADLINE_SECONDS": ("0.5", 0.5),
             "MAX_BATCH_SIZE": ("50", 50),
@@ -208,6 +210,7 @@ BAD = [
     ("WORKERS", "257", "less than or equal to 256"),
     ("SLAB_BYTES", "1048575", "greater than or equal to 1048576"),
     ("ARENA_BYTES", "-1", "greater than or equal to 0"),
+    ("MAX_LOADERS", "0", "greater than or equal to 1"),
     ("QUEUE_LENGTH", "0", "greater than or equal to 1"),
     ("DEADLINE_SECONDS", "0", "greater than 0"),
     ("DEADLINE_SECONDS", "nan", "not 'nan'"),
@@ -326,23 +329,7 @@ def test_only_this_machines_own_addresses_are_loopback(host: str, is_loopback: b
     assert read_settings(host=host).is_loopback is is_loopback
 
 
-class TestDefaultWorkers:
-    @pytest.fixture
-    def root(self, tmp_path: Path) -> Path:
-        (tmp_path / "sys/fs/cgroup").mkdir(parents=True)
-        return tmp_path
-
-    @pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 1), (3, 2), (64, 63)])
-    def test_leave_one_processor_to_the_server(self, processors: int, workers: int, root: Path):
-        assert default_workers(root, processors) == workers
-
-    def test_count_the_processors_of_the_affinity(self, root: Path):
-        assert default_workers(root) == default_workers(root, len(os.sched_getaffinity(0)))
-
-    @pytest.mark.parametrize(
-        ("quota", "workers"),
-        [("max 100000", 7), ("10000000 100000", 7), ("600000 100000", 5), ("390000 100000", 2), ("60000 20000", 2), ("100000 100000", 1), ("5000 100000", 1)],
-    )
-    def test_keep_to_the_quota_of_the_control_group(self, quota: str, workers: int, root: Path):
-        (root / "sys/fs/cgroup/cpu.max").write_text(f"{quota}\n")
-        assert default_workers(root, 8) == workers
+@pytest.mark.parametrize(("processors", "workers"), [(1, 1), (2, 1), (3, 2), (64, 63)])
+def test_workers_leave_one_processor_to_the_server(processors: int, workers: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Processor, "count", lambda _: processors)
+    assert read_settings().workers == workers

@@ -49,7 +49,9 @@ def get_dataset_detail(services: ServicesDep, dataset: DatasetDep) -> DatasetDet
 )
 def refresh_dataset(services: ServicesDep, dataset: DatasetDep) -> DatasetDetail:
     """Lists a dataset anew. A changed folder gets a new version; requests under way finish on the old listing, and pinned ones answer 409 from now on."""
-    return get_dataset_detail(services, services.catalogue.refresh(dataset.name))
+    listed = services.catalogue.refresh(dataset.name)
+    services.registry.close_missing(listed)
+    return get_dataset_detail(services, listed)
 
 
 @router.get("/datasets/{dataset}/classes", responses=problems(UnknownDataset))

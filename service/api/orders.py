@@ -11,7 +11,7 @@ from service.errors import InvalidParameter, VersionGone
 from service.loading.order import Order
 from service.planning.address import Address, DType
 from service.planning.plan import Plan, make_plan, plan_sample
-from service.recipes.presets import resolve_recipe
+from service.recipes.presets import choose_recipe
 from service.recipes.recipe import Recipe
 from service.sources.source import Dataset, Split
 
@@ -36,13 +36,8 @@ def is_pinned(services: Services, query: EpochQuery | ViewsQuery) -> bool:
 
 
 def find_recipe(services: Services, dataset: Dataset, split: Split, text: str | None) -> Recipe:
-    """Gives the recipe asked for, else the one set for the split, else the one that is called like the split, else `val`.
-
-    Raises:
-        InvalidRecipe: its text does not parse, or no recipe has that name.
-    """
-    by_name = split.name if split.name in services.recipes else "val"
-    return resolve_recipe(text or services.settings.for_split(dataset.name, split.name).recipe or by_name, services.recipes)
+    """Gives the recipe asked for, else the split's own; raises InvalidRecipe as `choose_recipe` says."""
+    return choose_recipe(text, services.settings.for_split(dataset.name, split.name).recipe, split.name, services.recipes)
 
 
 def find_max_resolution(services: Services, dataset: Dataset, query: EpochQuery | ViewsQuery) -> int | None:

@@ -1,5 +1,7 @@
 """`/samples`: single images, as they are and as the epochs will show them."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
@@ -32,10 +34,11 @@ from service.errors import (
     UnknownSplit,
     UnreadableImage,
     VersionGone,
+    of_sample,
 )
 from service.planning.address import entity_tag
 from service.sources.decoding import media_type_of
-from service.sources.source import Dataset, Split, reduce_size
+from service.sources.source import Dataset, File, Split, reduce_size
 
 router = APIRouter(prefix="/datasets/{dataset}/splits/{split}/samples", tags=["samples"])
 
@@ -76,11 +79,12 @@ def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Ind
     """Gives the original file, byte for byte."""
     file = split.file(index)
     headers = cache_headers(dataset, entity_tag("image", dataset.version, split.name, str(index)), is_pinned=False)
-    path = dataset.reader.original(file)
-    if is_current(request, headers["ETag"]):
-        return not_modified(headers)
-    check_range(request, headers["ETag"], file.size_bytes)
-    return OriginalResponse(path, file, media_type_of(file.path), headers)
+    with _named(index, file):
+        path = dataset.reader.original(file)
+        if is_current(request, headers["ETag"]):
+            return not_modified(headers)
+        check_range(request, headers["ETag"], file.size_bytes)
+        return OriginalResponse(path, file, media_type_of(file.path), headers)
 
 
 @router.get(
@@ -108,12 +112,22 @@ async def get_views(
         if format not in PICTURES:
             return [encode_views(batch, etag, order.recipe.tail, order.recipe.dtype)]
         row, titles = batch.rows[0], [f"epoch {query.epoch + position}" for position in range(query.epochs)]
-        original = Image.fromarray(dataset.reader.pixels(file, order.address.max_resolution)) if query.original else None
+        with _named(index, file):
+            original = Image.fromarray(dataset.reader.pixels(file, order.address.max_resolution)) if query.original else None
         titles = [f"original {row.width}x{row.height}", *titles] if query.original else titles
         return [PICTURES[format](draw_views(original, batch.images, titles, order.recipe.normalization, options))]
 
     form = ("views", format, repr((query.original, options)) if format in PICTURES else "")
     return await answer_rendered(request, services, Asked(order, is_pinned(services, query), watch), form, FORMATS[format].media_type, encode)
+
+
+@contextmanager
+def _named(index: int, file: File) -> Iterator[None]:
+    """Has errors say which sample they are about."""
+    try:
+        yield
+    except SampleError as exc:
+        raise of_sample(exc, index, file.label) from exc
 
 
 def _describe(services: Services, dataset: Dataset, split: Split, index: int) -> SampleDetail:

@@ -3,18 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """A device's memory.
-
-    Attributes:
-        total_bytes: what this process could use at most, in bytes.
-        free_bytes: what is free now, in bytes; on the CPU with what the kernel can reclaim at once.
-    """
-
-    total_bytes: int
-    free_bytes: int | None
+from service.processor import Memory
 
 
 @dataclass(frozen=True, slots=True)

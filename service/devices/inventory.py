@@ -3,10 +3,10 @@
 import re
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from service.devices.device import Cuda, Device, Memory
+from service.devices.device import Cuda, Device
 from service.devices.nvml import Nvml
-from service.devices.processor import Processor
 from service.errors import UnknownDevice
+from service.processor import Memory, Processor
 
 if TYPE_CHECKING:
     import torch

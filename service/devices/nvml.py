@@ -11,7 +11,7 @@ from threading import Lock
 from types import ModuleType
 from typing import Any
 
-from service.devices.device import Memory
+from service.processor import Memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from service.encoding.lettering import GREY, as_tensor, band_height, drawable, n
 from service.encoding.pixels import Normalization, to_pixels
 from service.errors import InvalidParameter
 
-PICTURE_VERSION = 1
-"""Raised whenever the same batch would be drawn differently than before; part of every ETag."""
+PICTURE_VERSION = 2
+"""Raised whenever the same batch would be drawn differently than before, or written as other bytes; part of every ETag."""
 
 PADDING = 2
 """Pixels around the tiles, `make_grid`'s default."""

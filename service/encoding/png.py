@@ -6,7 +6,6 @@ is written here; the format is W3C's PNG (third edition) without optional chunks
 its own (RFC 1951), which joined are one stream; where a band ends depends on the picture alone, so the bytes do not depend on the number of processors.
 """
 
-import os
 import struct
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from service.processor import Processor
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _AVERAGE_FILTER = 3
@@ -78,7 +79,7 @@ def _compressed(pixels: NDArray[np.uint8]) -> bytes:
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(_MOST_THREADS, len(os.sched_getaffinity(0))), "png")
+    return ThreadPoolExecutor(min(_MOST_THREADS, Processor().count()), "png")
 
 
 def _joined(before: int, band: _Band) -> int:

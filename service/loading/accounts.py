@@ -1,4 +1,4 @@
-"""What a loader may use, and what it has done."""
+"""What loaders may use, and what one has done."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -10,14 +10,15 @@ _ARENA_SHARE = 4
 
 @dataclass(frozen=True, slots=True)
 class LoaderLimits:
-    """What a loader may use.
+    """What loaders may use.
 
     Attributes:
-        workers: processes; 0 renders in the server.
-        slab_bytes: shared memory for batches.
-        queue_length: jobs that may wait.
+        workers: processes of each; 0 renders in the server.
+        slab_bytes: shared memory of each for batches.
+        queue_length: jobs that may wait in each.
         deadline_seconds: longest time a batch may take.
         arena_bytes: shared memory for decoded photos, of all loaders together.
+        loaders: that may be open at once.
     """
 
     workers: int
@@ -25,6 +26,7 @@ class LoaderLimits:
     queue_length: int
     deadline_seconds: float
     arena_bytes: int
+    loaders: int = 16
 
     @classmethod
     def of(cls, settings: Settings, memory_bytes: int) -> Self:
@@ -35,7 +37,7 @@ class LoaderLimits:
             memory_bytes: what the machine has; a quarter of it is for decoded photos where the settings do not say.
         """
         arena_bytes = memory_bytes // _ARENA_SHARE if settings.arena_bytes is None else settings.arena_bytes
-        return cls(settings.workers, settings.slab_bytes, settings.queue_length, settings.deadline_seconds, arena_bytes)
+        return cls(settings.workers, settings.slab_bytes, settings.queue_length, settings.deadline_seconds, arena_bytes, settings.max_loaders)
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from service.encoding.batch import Batch
-from service.errors import SampleError, StepFailed
+from service.errors import of_sample
 from service.loading.arena import Arena
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.order import Order
@@ -222,10 +222,7 @@ class Job:
 
     def name(self, error: Exception, position: int | None) -> Exception:
         """Says which sample an error is about."""
-        if position is None or not isinstance(error, SampleError | StepFailed):
-            return error
-        index, label = int(self.order.plan.indices[position]), self.order.file(position).label
-        return type(error)(f"Sample {index} ({label}): {error.detail}", **{**error.facts, "sample": index, "file": label})
+        return error if position is None else of_sample(error, int(self.order.plan.indices[position]), self.order.file(position).label)
 
     def finish(self, memory: SharedMemory) -> None:
         """Makes the batch of the rows in its slot and fulfils every claim."""

@@ -87,6 +87,12 @@ class Loader:
         """Whether all of its workers live."""
         return self._crews.is_complete
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is rendered."""
+        with self._lock:
+            return not self._waiting and not self._working and not self._executing
+
     @asynccontextmanager
     async def fetch(self, order: Order) -> AsyncIterator[Delivery]:
         """Renders an order, or finds it rendered; the batch is valid inside the `async with`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -9,7 +10,7 @@ from typing import Any
 
 import torch
 
-from service.errors import NotFound, NotReady, ShuttingDown, UnknownLoader
+from service.errors import NotFound, NotReady, QueueFull, ShuttingDown, UnknownLoader
 from service.loading.accounts import LoaderLimits
 from service.loading.arena import Budget
 from service.loading.executor import DeviceExecutor
@@ -22,7 +23,7 @@ Name = tuple[str, str]
 
 
 class Registry:
-    """Opens loaders when they are first needed and keeps them. Thread-safe.
+    """Opens loaders when they are first needed and keeps them, as long as there are not too many. Thread-safe.
 
     Args:
         limits: what each loader may use.
@@ -37,6 +38,9 @@ class Registry:
         self._torch_device = torch_device
         self._lock = threading.Lock()
         self._loaders: dict[Name, Loader] = {}
+        self._uses: dict[Name, int] = {}
+        self._clock = itertools.count()
+        self._closing: list[threading.Thread] = []
         self._executors: dict[str, DeviceExecutor] = {}
         self._is_ready = False
         self._is_closed = False
@@ -63,6 +67,8 @@ class Registry:
     @asynccontextmanager
     async def fetch(self, order: Order) -> AsyncIterator[Delivery]:
         """Renders an order with the loader of its split, which is opened if need be; the batch is valid inside the `async with`.
+
+        A loader that is found is claimed before anything else runs on this event loop, so that it cannot be closed for another in between.
 
         Raises:
             BatchlensError: whatever stands in the way.
@@ -100,6 +106,12 @@ class Registry:
             raise _unknown((dataset, split), known)
         loader.close()
 
+    def close_missing(self, dataset: Dataset) -> None:
+        """Closes the loaders of splits that a dataset has no longer."""
+        with self._lock:
+            for name in [each for each in self._loaders if each[0] == dataset.name and each[1] not in dataset.splits]:
+                self._begin_to_close(name)
+
     def move(self, device_id: str) -> None:
         """Renders on another device from now on; what is under way ends where it began, so no request fails."""
         with self._lock:
@@ -112,10 +124,9 @@ class Registry:
         """Closes every loader, then the executors."""
         with self._lock:
             self._is_closed = True
-            loaders, self._loaders = list(self._loaders.values()), {}
-        threads = [threading.Thread(target=loader.close) for loader in loaders]
-        for thread in threads:
-            thread.start()
+            for name in list(self._loaders):
+                self._begin_to_close(name)
+            threads = self._closing
         for thread in threads:
             thread.join()
         for executor in self._executors.values():
@@ -128,8 +139,31 @@ class Registry:
             if self._is_closed:
                 raise ShuttingDown("The service is shutting down.")
             if name not in self._loaders:
+                self._make_room()
                 self._loaders[name] = Loader("/".join(name), dataset.reader, self._limits, self._budget, self._device_id, self._executor(self._device_id))
+            self._uses[name] = next(self._clock)
             return self._loaders[name]
+
+    def _make_room(self) -> None:
+        """Closes the loader that has been idle longest, where as many are open as may be.
+
+        Raises:
+            QueueFull: none is idle.
+        """
+        most = self._limits.loaders
+        if len(self._loaders) < most:
+            return
+        idle = [name for name, loader in self._loaders.items() if loader.is_idle]
+        if not idle:
+            raise QueueFull(f"{most} loaders are open, as many as BATCHLENS_MAX_LOADERS allows, and all of them are busy.")
+        self._begin_to_close(min(idle, key=self._uses.__getitem__))
+
+    def _begin_to_close(self, name: Name) -> None:
+        """Closes a loader in a thread of its own: nobody is to wait for its workers' end."""
+        loader = self._loaders.pop(name)
+        self._closing = [each for each in self._closing if each.is_alive()]
+        self._closing.append(threading.Thread(target=loader.close, name=f"close {'/'.join(name)}"))
+        self._closing[-1].start()
 
     def _executor(self, device_id: str) -> DeviceExecutor | None:
         """Gives the thread that renders on a device; None for the CPU, where workers do everything."""

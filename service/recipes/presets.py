@@ -47,6 +47,21 @@ def named_recipes(configured: Mapping[str, str]) -> dict[str, str]:
     return checked
 
 
+def choose_recipe(asked: str | None, configured: str | None, split: str, named: Mapping[str, str]) -> Recipe:
+    """Gives the recipe asked for, else the one set for the split, else the one that is called like the split, else `val`.
+
+    Args:
+        asked: a name or text, or None.
+        configured: likewise, from the settings.
+        split: its name.
+        named: name -> text.
+
+    Raises:
+        InvalidRecipe: see `resolve_recipe`.
+    """
+    return resolve_recipe(asked or configured or (split if split in named else "val"), named)
+
+
 def resolve_recipe(name_or_text: str, named: Mapping[str, str]) -> Recipe:
     """Gives the recipe of a name or a text.
 

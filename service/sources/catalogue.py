@@ -4,8 +4,10 @@ import os
 import threading
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Self
 
 from service.errors import InvalidDataset, NoDatasetFound, UnknownDataset
+from service.settings import Settings
 from service.sources.image_folder import ImageFolder
 from service.sources.index_cache import IndexCache
 from service.sources.source import Dataset, Progress, Source, no_progress
@@ -45,6 +47,12 @@ class Catalogue:
                     )
                 self._sources[source.name] = source
                 self._datasets[source.name] = source.scan(*self._limits, cache, progress=progress)
+
+    @classmethod
+    def open(cls, settings: Settings, progress: Progress = no_progress) -> Self:
+        """Finds and lists what settings name, with the indices that they say are kept; raises what the class does."""
+        folder = settings.index_folder
+        return cls(settings.paths, settings.max_image_pixels, settings.max_image_bytes, IndexCache(folder) if folder else None, progress)
 
     @property
     def datasets(self) -> tuple[Dataset, ...]:

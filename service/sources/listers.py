@@ -6,7 +6,6 @@ caches 15.6, 10.9, 12.4 and 7.7 s.
 """
 
 import logging
-import os
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from itertools import chain
 from queue import SimpleQueue
 from types import TracebackType
 
+from service.processor import Processor
 from service.sources import folder_lister
 from service.sources.folder_lister import Listing, list_folder, read_answers, write_request
 
@@ -35,7 +35,7 @@ class Listers:
 
     def __init__(self, alone_seconds: float = _ALONE_SECONDS, processes: int | None = None) -> None:
         self._alone_until = time.monotonic() + alone_seconds
-        self._count = processes or min(16, max(4, 2 * len(os.sched_getaffinity(0))))
+        self._count = processes or min(16, max(4, 2 * Processor().count()))
         self._pool: ThreadPoolExecutor | None = None
         self._processes: list[Process] = []
         self._is_over = False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.devices.device import Memory
+from service.processor import Memory
 from service.tuning.setting import Setting
 
 _RESERVE = 0.05

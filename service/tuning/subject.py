@@ -16,15 +16,16 @@ from service.planning.address import Address, DType
 from service.planning.permutation import permute
 from service.planning.plan import Plan
 from service.planning.seeds import sample_keys
-from service.recipes.presets import named_recipes, resolve_recipe
+from service.recipes.presets import choose_recipe, named_recipes
 from service.sources.catalogue import Catalogue
+from service.sources.source import no_progress
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from service.recipes.recipe import Recipe
     from service.settings import Settings
-    from service.sources.source import Dataset, Split
+    from service.sources.source import Dataset, Progress, Split
 
 _SEED = 0
 _MOST_SAMPLES = 100_000
@@ -39,26 +40,27 @@ class Subject:
         dataset: that holds it.
         split: that is read.
         recipe: what is done to it.
+        max_resolution: shorter side to which the dataset's larger photos are reduced, or None.
     """
 
     dataset: Dataset
     split: Split
     recipe: Recipe
+    max_resolution: int | None
 
     @classmethod
-    def find(cls, settings: Settings, dataset: str | None, split: str | None, recipe: str | None) -> Subject:
+    def find(cls, settings: Settings, dataset: str | None, split: str | None, recipe: str | None, progress: Progress = no_progress) -> Subject:
         """Finds what the user named; else the first dataset, its split `train` or else its first, and the recipe that the service would take.
 
         Raises:
             UnknownDataset, UnknownSplit, InvalidRecipe: what was named does not exist; lists what does.
             StartupError: there is no dataset.
         """
-        catalogue = Catalogue(settings.paths, settings.max_image_pixels, settings.max_image_bytes)
+        catalogue = Catalogue.open(settings, progress)
         found = catalogue.dataset(dataset) if dataset else catalogue.datasets[0]
         part = found.split(split or ("train" if "train" in found.splits else next(iter(found.splits))))
-        named = named_recipes(settings.recipes)
-        by_name = part.name if part.name in named else "val"
-        return cls(found, part, resolve_recipe(recipe or settings.for_split(found.name, part.name).recipe or by_name, named))
+        chosen = choose_recipe(recipe, settings.for_split(found.name, part.name).recipe, part.name, named_recipes(settings.recipes))
+        return cls(found, part, chosen, settings.for_dataset(found.name).max_resolution)
 
     @property
     def samples(self) -> npt.NDArray[np.int64]:
@@ -113,4 +115,5 @@ class Subject:
             world_size=1,
             dtype=cast(DType, dtype),
             on_error="mask",
+            max_resolution=self.max_resolution,
         )

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from service.devices.processor import Processor
 from service.errors import NotReady
 from service.loading.accounts import LoaderLimits
 from service.loading.registry import Registry
+from service.processor import Processor
 from service.tuning.consumer import IN_FLIGHT, Log, consume
 from service.tuning.memory_bound import Footprint
 from service.tuning.setting import Measurement, Setting

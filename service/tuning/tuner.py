@@ -20,7 +20,7 @@ def list_settings(workers: Sequence[int], batch_sizes: Sequence[int]) -> list[Se
     return sorted(Setting(number, size) for number in set(workers) for size in set(batch_sizes))
 
 
-def default_workers(processors: int) -> tuple[int, ...]:
+def worker_counts(processors: int) -> tuple[int, ...]:
     """Chooses numbers of workers worth a try: none, and powers of two up to the processors, and those."""
     return (0, *sorted({processors} | {1 << power for power in range(processors.bit_length()) if 1 << power < processors}))
 

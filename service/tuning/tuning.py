@@ -9,21 +9,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from service.devices.inventory import Inventory
-from service.devices.processor import Processor
 from service.devices.selection import Selection
 from service.errors import InvalidParameter
+from service.processor import Processor
 from service.settings import read_settings
+from service.sources.source import no_progress
 from service.tuning.family import Family
 from service.tuning.memory_bound import MemoryBound
 from service.tuning.report import Report
 from service.tuning.setting import Result
 from service.tuning.subject import Subject
 from service.tuning.trial import PARTS, Pace, Trial
-from service.tuning.tuner import default_workers, list_settings, tune
+from service.tuning.tuner import list_settings, tune, worker_counts
 from service.tuning.watch import MemoryWatch
 
 if TYPE_CHECKING:
     from service.settings import Settings
+    from service.sources.source import Progress
 
 _DEFAULT_FRACTION = 0.8
 _TUTORIAL_MS = 100.0
@@ -68,22 +70,23 @@ class Tuning:
     Args:
         settings: of the service.
         wishes: of the user.
+        progress: told while datasets are listed.
 
     Raises:
         InvalidParameter, InvalidSettings: a wish cannot be granted; names it and says what is allowed.
         BatchlensError: the dataset, split, recipe or device does not exist.
     """
 
-    def __init__(self, settings: Settings, wishes: Wishes) -> None:
+    def __init__(self, settings: Settings, wishes: Wishes, progress: Progress = no_progress) -> None:
         processor, self._inventory = Processor(), Inventory()
         pace = _read_pace(wishes)
-        workers = _read_numbers("--workers", wishes.workers) if wishes.workers else default_workers(processor.count())
+        workers = _read_numbers("--workers", wishes.workers) if wishes.workers else worker_counts(processor.count())
         sizes = _read_numbers("--batch-sizes", wishes.batch_sizes)
         _check(settings, workers, sizes)
         self._settings = list_settings(workers, sizes)
         family = Family()
         bound = _read_bound(wishes, processor, family.memory_bytes())
-        subject = Subject.find(settings, wishes.dataset, wishes.split, wishes.recipe)
+        subject = Subject.find(settings, wishes.dataset, wishes.split, wishes.recipe, progress)
         device = Selection(self._inventory, settings.device).id
         watch = MemoryWatch(bound, family, processor)
         self._trial = Trial(settings, self._inventory, device, subject, pace, wishes.seconds_per_setting, watch)

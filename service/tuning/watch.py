@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from service.devices.processor import Processor
+    from service.processor import Processor
     from service.tuning.family import Family
     from service.tuning.memory_bound import MemoryBound
 

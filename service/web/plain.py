@@ -97,7 +97,7 @@ def _sample(address: Address, index: int) -> str:
         "version": address.version,
         "tile": 160,
         "columns": 3,
-    }
+    } | ({"max_resolution": address.max_resolution} if address.max_resolution else {})
     path = f"{_split_path(address)}/samples/{index}/views.png?{urlencode(query)}"
     what = escape(f"sample {index} of {address.dataset} {address.split} from epoch {address.epoch} on")
     return f'<img src="{escape(path)}" alt="{what}" loading="lazy">'

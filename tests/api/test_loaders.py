@@ -1,7 +1,11 @@
 """`/loaders`: who does the work, and giving its memory back."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
+from service.loading.loader import Loader
 from tests.api.conftest import TRAIN, VAL, Client, OpenClient
 
 SMALL = {"recipe": "RandomResizedCrop(24)"}
@@ -88,3 +92,32 @@ def test_workers_are_processes(open_client: OpenClient) -> None:
     report = client.json("/loaders/pets/train")
     assert (report["workers"], len(report["pids"]), report["state"]) == (1, 1, "ready")
     assert client.get(f"{TRAIN}/batches/0/0.png", params=SMALL).content == open_client(workers=0).get(f"{TRAIN}/batches/0/0.png", params=SMALL).content
+
+
+def test_the_longest_idle_loader_gives_way_and_nobody_notices(open_client: OpenClient) -> None:
+    client = open_client(max_loaders=1)
+    bytes_before = None
+    for _ in range(2):
+        for split, path in (("train", TRAIN), ("val", VAL)):
+            batch = client.get(f"{path}/batches/0/0.safetensors", params=SMALL)
+            assert batch.status_code == 200
+            assert [each["split"] for each in client.json("/loaders")["loaders"]] == [split]
+        assert bytes_before in {None, batch.content}
+        bytes_before = batch.content
+
+
+def test_the_one_used_last_stays(open_client: OpenClient, dataset_folder: Path) -> None:
+    shutil.copytree(dataset_folder / "val", dataset_folder / "test")
+    client = open_client(max_loaders=2)
+    for split in ("train", "val", "train", "test"):
+        assert client.get(f"/datasets/pets/splits/{split}/batches/0/0.json", params=SMALL).status_code == 200
+    assert {each["split"] for each in client.json("/loaders")["loaders"]} == {"train", "test"}
+
+
+def test_where_all_are_busy_another_is_refused_for_a_while(open_client: OpenClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = open_client(max_loaders=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(Loader, "is_idle", False)
+        assert "BATCHLENS_MAX_LOADERS" in client.problem(f"{VAL}/batches/0/0.json", 503, "queue-full", params=SMALL)["detail"]
+        assert client.get(f"{TRAIN}/batches/0/0.json", params=SMALL).status_code == 200
+    assert client.get(f"{VAL}/batches/0/0.json", params=SMALL).status_code == 200

@@ -173,13 +173,17 @@ def test_an_image_over_the_limit_is_told(open_client: OpenClient) -> None:
 @pytest.mark.parametrize("path", ["/image", "/views.png?epochs=1&recipe=CenterCrop(8)"])
 def test_a_file_that_has_changed_is_no_longer_the_version(client: Client, dataset_folder: Path, path: str) -> None:
     (dataset_folder / "val" / "cat" / "cat-0.jpg").write_bytes(b"new")
-    client.problem(f"{VAL}/samples/0{path}", 409, "sample-changed")
+    problem = client.problem(f"{VAL}/samples/0{path}", 409, "sample-changed")
+    assert (problem["sample"], problem["file"]) == (0, "val/cat/cat-0.jpg")
+    assert problem["detail"].startswith("Sample 0 (val/cat/cat-0.jpg): has changed")
     assert "changed" in client.json(f"{VAL}/samples/0")["problem"]
 
 
 def test_a_file_that_has_gone_is_told(client: Client, dataset_folder: Path) -> None:
     (dataset_folder / "val" / "cat" / "cat-0.jpg").unlink()
-    assert str(dataset_folder) not in client.problem(f"{VAL}/samples/0/image", 409, "sample-changed")["detail"]
+    problem = client.problem(f"{VAL}/samples/0/image", 409, "sample-changed")
+    assert problem["file"] == "val/cat/cat-0.jpg"
+    assert str(dataset_folder) not in problem["detail"]
 
 
 def test_a_name_that_is_not_utf8_is_shown_and_served(open_client: OpenClient, dataset_folder: Path) -> None:

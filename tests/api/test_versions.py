@@ -33,6 +33,15 @@ def test_a_file_that_changed_unnoticed_is_refused_until_the_refresh(client: Clie
     assert client.get(batch).headers["etag"] != etag
 
 
+def test_a_refresh_closes_the_loader_of_a_split_that_is_gone(client: Client, dataset_folder: Path) -> None:
+    for split in ("train", "val"):
+        assert client.get(f"/datasets/pets/splits/{split}/batches/0/0.json").status_code == 200
+    (dataset_folder / "val").rename(dataset_folder.with_name("away"))
+    client.request("POST", "/datasets/pets/refresh")
+    assert [each["split"] for each in client.json("/loaders")["loaders"]] == ["train"]
+    client.problem("/loaders/pets/val", 404, "unknown-split")
+
+
 def test_a_refresh_that_fails_keeps_what_is_served(client: Client, dataset_folder: Path) -> None:
     away = dataset_folder.rename(dataset_folder.with_name("away"))
     response = client.request("POST", "/datasets/pets/refresh")

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Self
 
-from service.devices.processor import Processor
 from service.encoding.fingerprint import Fingerprint
+from service.processor import Processor
 
 _LIBRARIES = ("batchlens", "torch", "torchvision", "pillow", "numpy")
 

@@ -142,13 +142,14 @@ def test_options_that_make_no_sense_are_told_at_once(options: dict, match: str) 
 @pytest.mark.parametrize(
     ("before", "after", "match"),
     [
-        (b'"step":"0"', b'"step":"1"', "whose step is '1', not '0'"),
-        (b'"seed":"0"', b'"seed":"5"', "whose seed is '5'"),
+        (b"/batches/0/0?", b"/batches/0/1?", "whose address is '/datasets/pets/splits/train/batches/0/1[?]"),
+        (b"seed=0", b"seed=5", "seed=5"),
+        (b"world_size=1", b"world_size=2", "world_size=2"),
+        (b"/splits/train/", b"/splits/tests/", "/splits/tests/"),
         (b'"tail":"ToTensor()', b'"tail":"ToTenzor()', "whose tail is"),
-        (b'"split":"train"', b'"split":"tests"', "whose split is"),
         (b'"dtype":"I64"', b'"dtype":"U64"', "no safetensors file of known types"),
         (b'"labels":', b'"lables":', "whose labels is of type None"),
-        (b'"__metadata__"', b'"__metadete__"', "no safetensors file|whose dataset is None"),
+        (b'"__metadata__"', b'"__metadete__"', "no safetensors file|whose address is None"),
     ],
 )
 def test_an_answer_to_another_question_is_refused(open_loader: OpenLoader, network: Network, before: bytes, after: bytes, match: str) -> None:

@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from service.api.dependencies import get_services
 from service.api.logs import REQUEST_ID, LineFormatter
 from service.api.metrics import Metrics
-from service.devices.device import Device, Memory
+from service.devices.device import Device
+from service.processor import Memory
 from tests.api.conftest import TRAIN, VAL, Client, OpenClient
 from tests.reliability.conftest import StartServer, TroubledServer, loaders
 from tests.reliability.hostile import traversals

@@ -1,7 +1,7 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from service.devices.device import Memory
+from service.processor import Memory
 from service.tuning.memory_bound import Footprint, MemoryBound
 from service.tuning.setting import Setting
 

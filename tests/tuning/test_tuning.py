@@ -18,7 +18,7 @@ from service.settings import Settings
 from service.tuning.family import Family
 from service.tuning.setting import LeftOut, Measurement, Setting
 from service.tuning.trial import PARTS
-from service.tuning.tuner import default_workers, list_settings, tune
+from service.tuning.tuner import list_settings, tune, worker_counts
 from service.tuning.tuning import Tuning, Wishes
 from tests.sessions import StartCommand, end_session, session_of, sharers_of_memory, start_in_session
 from tests.waiting import wait_until
@@ -155,8 +155,8 @@ class TestTuning:
 
 class TestSettings:
     @pytest.mark.parametrize(("processors", "expected"), [(1, (0, 1)), (2, (0, 1, 2)), (3, (0, 1, 2, 3)), (6, (0, 1, 2, 4, 6)), (8, (0, 1, 2, 4, 8))])
-    def test_default_workers_reach_the_processors(self, processors: int, expected: tuple[int, ...]):
-        assert default_workers(processors) == expected
+    def test_numbers_of_workers_reach_the_processors(self, processors: int, expected: tuple[int, ...]):
+        assert worker_counts(processors) == expected
 
     def test_are_tried_in_an_order_of_growing_memory(self):
         assert list_settings([2, 0, 2], [64, 16]) == [Setting(0, 16), Setting(0, 64), Setting(2, 16), Setting(2, 64)]

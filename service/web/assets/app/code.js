@@ -18,6 +18,7 @@ function remoteLoader(place) {
     recipe: place.recipe.recipe,
     ...(drop_last ? { drop_last } : {}),
     ...(world_size > 1 ? { rank, world_size } : {}),
+    ...(place.dataset.max_resolution ? { max_resolution: place.dataset.max_resolution } : {}),
   };
   const names = [location.origin, place.dataset.name, place.split.name].map(python).join(", ");
   return [

@@ -63,8 +63,13 @@ export class Place {
       shuffle,
       ...(drop_last ? { drop_last } : {}),
       ...(world_size > 1 ? { rank, world_size } : {}),
-      version: this.dataset.version,
+      ...this.#pinned,
     };
+  }
+
+  /** What the dataset's settings decide, and its version: nothing is left to them where a URL names all else. */
+  get #pinned() {
+    return { max_resolution: this.dataset.max_resolution, version: this.dataset.version };
   }
 
   batchUrl(format, more = {}) {
@@ -72,7 +77,7 @@ export class Place {
   }
 
   viewsUrl(index, format, more = {}) {
-    const query = { recipe: this.recipe.recipe, seed: this.state.seed, epoch: this.state.epoch, version: this.dataset.version };
+    const query = { recipe: this.recipe.recipe, seed: this.state.seed, epoch: this.state.epoch, ...this.#pinned };
     return withQuery(`${this.path}/samples/${index}/views.${format}`, { ...query, ...more });
   }
 

@@ -198,7 +198,8 @@ export class DatasetView {
   }
 
   #thumbnail(sample, path, dataset) {
-    const query = { recipe: originalRecipe(THUMBNAIL), epochs: 1, original: false, labels: false, version: dataset.version };
+    const { max_resolution, version } = dataset;
+    const query = { recipe: originalRecipe(THUMBNAIL), epochs: 1, original: false, labels: false, max_resolution, version };
     const failed = (text) => h("span", { class: "why" }, text);
     const face = sample.problem
       ? failed(sample.problem)
@@ -220,7 +221,7 @@ export class DatasetView {
           {
             class: sample.problem ? "photo failed" : "photo",
             href: this.store.link({ view: "sample", index: sample.index }),
-            title: `${sample.file}, ${sample.width} × ${sample.height}`,
+            title: sample.problem ? sample.file : `${sample.file}, ${sample.width} × ${sample.height}`,
           },
           face,
           h("span", { class: "caption" }, swatch(sample.label), h("small", {}, `#${sample.index}`)),

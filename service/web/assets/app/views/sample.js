@@ -228,7 +228,8 @@ export class SampleView {
       facts([
         ["file", fileName(details.file)],
         ["label", `${details.label} (${details.class})`],
-        ["original", `${told.width} × ${told.height}, ${bytes(details.bytes)}`],
+        ["original", `${details.width ?? told.width} × ${details.height ?? told.height}, ${bytes(details.bytes)}`],
+        ...(details.reduced_width ? [["reduced to", `${told.width} × ${told.height}`]] : []),
         ["tensor", h("code", {}, `${told.dtype} [${channels}, ${height}, ${width}]`)],
         ["key", h("code", {}, view.key)],
         ["", h("a", { href: place.sampleUrl(details.index, "/image") }, "Original file")],

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from service.devices.device import Memory
-from service.devices.processor import Processor
+from service.processor import Processor
 
 MIB = 1 << 20
 

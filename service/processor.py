@@ -3,10 +3,22 @@
 import os
 import platform
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from service.devices.device import Memory
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A device's memory.
+
+    Attributes:
+        total_bytes: what this process could use at most, in bytes.
+        free_bytes: what is free now, in bytes; on the CPU with what the kernel can reclaim at once.
+    """
+
+    total_bytes: int
+    free_bytes: int | None
 
 
 class Processor:
