@@ -17,6 +17,7 @@ from service.errors import BatchlensError, InvalidParameter, InvalidRecipe, Inva
 from service.settings import Settings
 from service.tuning.family import Family
 from service.tuning.setting import LeftOut, Measurement, Setting
+from service.tuning.subject import Subject
 from service.tuning.trial import PARTS
 from service.tuning.tuner import list_settings, tune, worker_counts
 from service.tuning.tuning import Tuning, Wishes
@@ -131,6 +132,12 @@ class TestTuning:
             tuning.run(interrupt)
         assert tuning.report.results == []
         wait_until(lambda: not workers_of_this_process())
+
+    def test_reads_photos_as_the_service_does(self, make_settings: MakeSettings):
+        subject = Subject.find(make_settings(datasets={"pets": {"max_resolution": 16, "train": {"recipe": "CenterCrop(8)"}}}), None, None, None)
+        (order, *_) = subject.orders(subject.samples, 4, 0)
+        assert (order.address.max_resolution, order.address.recipe) == (16, "CenterCrop(8)")
+        assert Subject.find(make_settings(), None, None, None).max_resolution is None
 
     @pytest.mark.parametrize(
         ("wishes", "error", "fact"),
