@@ -21,12 +21,12 @@ async def ended_by_departure(request: Request) -> AsyncIterator[None]:
     Raises:
         ClientGone: that happened.
     """
-    work, is_gone = asyncio.current_task(), False
+    work, is_gone, is_over = asyncio.current_task(), False, False
     assert work is not None  # noqa: S101  every request has a task
 
     def end(watch: asyncio.Task[None]) -> None:
         nonlocal is_gone
-        if not watch.cancelled() and watch.exception() is None:  # A body that is too long is no departure.
+        if not is_over and not watch.cancelled() and watch.exception() is None:  # A body that is too long is no departure.
             is_gone = True
             work.cancel()
 
@@ -39,6 +39,7 @@ async def ended_by_departure(request: Request) -> AsyncIterator[None]:
             raise ClientGone from None
         raise
     finally:
+        is_over = True  # The callback may be under way already.
         watch.remove_done_callback(end)
         watch.cancel()
 

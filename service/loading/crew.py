@@ -9,11 +9,15 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import multiprocessing.connection
+import os
 import queue
+import select
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 import torch
@@ -29,7 +33,10 @@ from service.sources.source import Reader
 
 _LOG = logging.getLogger(__name__)
 _TICK_SECONDS = 0.5
-_GOODBYE_SECONDS = 2.0
+_LOOK_SECONDS = 0.01
+_READ_BYTES = 1 << 20
+GOODBYE_SECONDS = 2.0
+"""How long workers may take to end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +63,10 @@ class Crew:
         reader: reads the samples.
         on_outcome: called from the pump thread with every outcome.
         on_death: called once from the watch thread when a worker died, or the DataLoader failed; all others are dead by then.
+
+    Attributes:
+        workers: as given.
+        started_seconds: `time.monotonic()` when the processes were there; infinite before.
     """
 
     def __init__(
@@ -74,9 +85,11 @@ class Crew:
         context = multiprocessing.get_context(START_METHOD)
         self.workers = workers
         self._tasks: Any = context.Queue() if workers else queue.SimpleQueue()
+        self._is_buried = threading.Lock()
         self._board = Board(workers)
         self._on_outcome, self._on_death = on_outcome, on_death
         self._processes: list[WorkerProcess] = []
+        self.started_seconds = float("inf")
         self._is_ending = threading.Event()
         self._is_started = threading.Event()
         self._has_failed = threading.Event()
@@ -94,9 +107,14 @@ class Crew:
         self._watch_thread = threading.Thread(target=self._watch, name=f"watch {name}", daemon=True)
 
     def start(self) -> None:
-        """Starts the processes and threads; returns at once."""
-        self._pump_thread.start()
+        """Starts the processes and threads; returns at once. Raises RuntimeError where no thread can be had, and leaves none behind."""
         self._watch_thread.start()
+        try:
+            self._pump_thread.start()
+        except RuntimeError:
+            self._is_ending.set()
+            self._is_started.set()
+            raise
 
     @property
     def pids(self) -> list[int]:
@@ -120,24 +138,34 @@ class Crew:
             if note.task_id and note.since_seconds < begun_before_seconds:
                 process.kill()
 
-    def stop(self) -> None:
-        """Lets tasks in the workers' hands finish, then ends processes and threads; kills what takes longer than two seconds."""
+    def kill(self) -> None:
+        """Kills every worker; the watch thread reports the death."""
+        for process in self._processes:
+            process.kill()
+
+    def stop(self, patience_seconds: float = GOODBYE_SECONDS) -> None:
+        """Lets tasks in the workers' hands finish, then ends processes and threads; kills what takes longer.
+
+        Args:
+            patience_seconds: for the tasks.
+        """
         self._is_ending.set()
         self._is_over.set()
-        self._is_started.wait(_GOODBYE_SECONDS)
+        self._is_started.wait(GOODBYE_SECONDS)
         with suppress(ValueError):  # The queue is closed: the crew is dead already.
             for _ in range(max(1, self.workers)):
                 self._tasks.put(None)
-        self._pump_thread.join(_GOODBYE_SECONDS)
+        self._pump_thread.join(patience_seconds)
         self._bury()
-        self._watch_thread.join(_GOODBYE_SECONDS)
+        self._watch_thread.join(GOODBYE_SECONDS)
         self._on_outcome = self._on_death = _ignore  # No way back to the loader, so that it is gone with its last user.
 
     def _pump(self, loader: DataLoader[Outcome]) -> None:
         torch.set_num_threads(1)
         try:
             outcomes = iter(loader)
-            self._processes = [WorkerProcess(each) for each in getattr(outcomes, "_workers", ())]  # DataLoader has no public name for them.
+            self._watch_processes(getattr(outcomes, "_workers", ()))  # DataLoader has no public name for them.
+            self.started_seconds = time.monotonic()
             self._is_started.set()
             for outcome in outcomes:
                 self._on_outcome(self, outcome)
@@ -148,6 +176,19 @@ class Crew:
                 self._is_over.set()
         finally:
             self._is_started.set()
+
+    def _watch_processes(self, processes: Sequence[BaseProcess]) -> None:
+        """Gets hold of every process, so that none is left to itself; raises OSError where that fails for one, which is dead then."""
+        failure = None
+        for process in processes:
+            try:
+                self._processes.append(WorkerProcess(process))
+            except OSError as exc:  # It has died already, or there are no descriptors left.
+                failure = exc
+                with suppress(OSError):
+                    process.kill()
+        if failure is not None:
+            raise failure
 
     def _watch(self) -> None:
         self._is_started.wait()
@@ -172,11 +213,24 @@ class Crew:
         for process in self._processes:
             process.kill()
         for process in self._processes:
-            if not process.wait(_GOODBYE_SECONDS):
+            if not process.wait(GOODBYE_SECONDS):
                 _LOG.error("worker %d does not end", process.pid)
-        if self.workers:
+        if self.workers and self._is_buried.acquire(blocking=False):
+            self._end_queue()
+
+    def _end_queue(self) -> None:
+        """Closes the queue, and reads what no worker will: else the thread that feeds it would wait for ever where its pipe is full."""
+        reader = os.dup(self._tasks._reader.fileno())  # There is no public way to it.
+        try:
             self._tasks.cancel_join_thread()
             self._tasks.close()
+            feeder = self._tasks._thread
+            ends = time.monotonic() + GOODBYE_SECONDS
+            while feeder is not None and feeder.is_alive() and time.monotonic() < ends:
+                if select.select([reader], [], [], _LOOK_SECONDS)[0]:
+                    os.read(reader, _READ_BYTES)
+        finally:
+            os.close(reader)
 
 
 def _ignore(*_: object) -> None:

@@ -114,8 +114,10 @@ class Job:
         tasks: its parts that are with the workers, by task id.
         done: the parts that are back, with what was made of them.
         needed_bytes: 0, or how large its slot must be.
+        used_bytes: what the results take of the slot, once done.
         error: None, or why it fails once all parts are back.
         batch: the result, once done.
+        handed_seconds: `time.monotonic()` when its tasks were handed to the workers.
         render_seconds: what rendering took: the slowest part, and the device.
         blamed: how many workers ended while rendering which position.
     """
@@ -128,8 +130,10 @@ class Job:
     tasks: dict[int, Task] = field(default_factory=dict)
     done: list[tuple[Task, Report]] = field(default_factory=list)
     needed_bytes: int = 0
+    used_bytes: int = 0
     error: Exception | None = None
     batch: Batch | None = None
+    handed_seconds: float = 0.0
     render_seconds: float = 0.0
     blamed: Counter[int] = field(default_factory=Counter)
 
@@ -227,6 +231,8 @@ class Job:
     def finish(self, memory: SharedMemory) -> None:
         """Makes the batch of the rows in its slot and fulfils every claim."""
         self.done.sort(key=lambda each: each[0].first)
+        item_bytes = _dtype(self.order.address.dtype).itemsize
+        self.used_bytes = max((task.offset - (self.offset or 0) + report.end(item_bytes) for task, report in self.done), default=0)
         block = self._find_block(memory)
         parts = () if block is not None else tuple(memory.view(start, shape, _dtype(self.order.address.dtype)) for start, shape in self._places())
         self._deliver(block, parts, self._tell_rows(self.done))

@@ -12,6 +12,12 @@ _Culprit: TypeAlias = tuple[str, str, int]
 """Version, recipe, index."""
 
 _GUESS_BYTES = 1 << 20
+_MARGIN = 4
+"""A quarter more than the largest batch so far had for each sample: what is too much is given back, what is too little has to be rendered again."""
+
+_MOST_GUESSED = 4
+"""A guess takes a quarter of the memory at the most, so that one batch cannot push all others out."""
+
 _REMEMBERED = 256
 _CRASH_SECONDS = 600.0
 _FRUITLESS_DEATHS = 3
@@ -38,8 +44,9 @@ class SampleSizes:
                 needed_bytes=exact,
                 available_bytes=available_bytes,
             )
-        guess = len(job.order) * self._largest.get(job.size_key, _GUESS_BYTES)
-        return exact or min(guess, available_bytes)
+        known = self._largest.get(job.size_key)
+        guess = len(job.order) * (_GUESS_BYTES if known is None else known + known // _MARGIN)
+        return exact or min(guess, max(1, available_bytes // _MOST_GUESSED))
 
     def least(self, job: Job) -> int:
         """Says how many bytes a job is known to need at least, or has needed before; 0 where nothing is known of its samples."""
@@ -47,7 +54,15 @@ class SampleSizes:
 
     def learn(self, job: Job) -> None:
         """Takes note of a job that needed more than it was given."""
-        per_sample = -(-job.needed_bytes // len(job.order))
+        self._add(job, job.needed_bytes)
+
+    def note(self, job: Job) -> None:
+        """Takes note of a job that is done."""
+        if job.known_sample_bytes is None and len(job.order):
+            self._add(job, job.used_bytes)
+
+    def _add(self, job: Job, size_bytes: int) -> None:
+        per_sample = -(-size_bytes // len(job.order))
         self._largest[job.size_key] = max(self._largest.get(job.size_key, 0), per_sample)
         _trim(self._largest)
 

@@ -21,7 +21,7 @@ from typing import Any
 from service.errors import BatchTooLarge, DeadlineExceeded, NoSlot, QueueFull, ShuttingDown
 from service.loading.accounts import Counts, LoaderLimits
 from service.loading.arena import Arena, Budget
-from service.loading.crew import Crew, Death
+from service.loading.crew import GOODBYE_SECONDS, Crew, Death
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.job import Delivery, Job, Ticket
 from service.loading.lessons import Crashes, SampleSizes
@@ -45,6 +45,9 @@ _DEATHS_ALLOWED = 2
 """A job fails alone when one of its samples has ended this many workers."""
 
 _AHEAD_SHARE = 4
+
+_SLACK_SECONDS = 1.0
+"""A task waits for at most one other and each ends by the deadline; what takes longer than both, and this, is lost."""
 
 
 class Loader:
@@ -77,6 +80,7 @@ class Loader:
         self._task_ids = itertools.count(1)
         self._sample_sizes = SampleSizes()
         self._crashes = Crashes()
+        self._version = ""
         self._is_starved = False
         self._is_closed = False
         self._crews = Succession(name, self._lock, self._engage, self._take_outcome, self._take_death)
@@ -119,6 +123,7 @@ class Loader:
             if self._is_closed:
                 raise ShuttingDown(f"The loader of {self._name} is closing.")
             self._crashes.check(order)
+            self._keep_up(order.address.version)
             self._ahead.note(order)
             job = self._store.find((order.key, self._device_id))
             if job is not None:
@@ -150,8 +155,12 @@ class Loader:
             self._store.discard_other_devices(device_id)
             self._arena.clear()
 
-    def close(self) -> None:
-        """Finishes what is being rendered, refuses what waits, ends the workers and gives the memory back. Once is enough; more do no harm."""
+    def close(self, patience_seconds: float = GOODBYE_SECONDS) -> None:
+        """Finishes what the workers have in hand, refuses what waits, ends them and gives the memory back. Once is enough; more do no harm.
+
+        Args:
+            patience_seconds: how long the workers may take; what they have not done by then is refused.
+        """
         with self._lock:
             if self._is_closed:
                 return
@@ -159,7 +168,7 @@ class Loader:
             self._refuse_all(self._waiting)
         self._ticker.stop()
         try:
-            self._crews.stop()
+            self._crews.stop(patience_seconds)
         finally:
             with self._lock:
                 orphans = dict.fromkeys(self._working.values())
@@ -212,6 +221,13 @@ class Loader:
         for job in self._loans.take_back():
             self._settle(job)
 
+    def _keep_up(self, version: str) -> None:
+        """Forgets what was rendered of an older version, and with it that listing: nobody can ask for it any more."""
+        if version != self._version:
+            self._version = version
+            self._store.discard_other_versions(version)
+            self._ahead.clear()
+
     def _enqueue(self, order: Order) -> Job:
         if len(self._waiting) >= self._limits.queue_length:
             self._counts.refused += 1
@@ -247,6 +263,7 @@ class Loader:
                 return
 
     def _hand_out(self, job: Job, offset: int, size_bytes: int, parts: int) -> None:
+        job.handed_seconds = time.monotonic()
         for task in job.make_tasks(self._task_ids, self._arena, offset, size_bytes, parts):
             self._working[task.id] = job
             self._crews.submit(task)
@@ -307,6 +324,8 @@ class Loader:
             job.executor.submit(task, report, self._store.slab.memory, partial(self._take_device_outcome, job))
         else:
             job.finish(self._store.slab.memory)
+            self._store.trim(job)
+            self._sample_sizes.note(job)
             self._count(job)
 
     def _take_device_outcome(self, job: Job, outcome: DeviceOutcome) -> None:
@@ -411,4 +430,9 @@ class Loader:
                     self._waiting.remove(job)
                     self._store.discard(job)
             self._dispatch()
+            started = self._crews.started_seconds
+            oldest = min((max(job.handed_seconds, started) for job in self._working.values()), default=float("inf"))
         self._crews.kill_overdue(limit)
+        if oldest < limit - self._limits.deadline_seconds - _SLACK_SECONDS and self._limits.workers:
+            _LOG.error("a task of %s was never done; replacing its workers", self._name)
+            self._crews.kill()

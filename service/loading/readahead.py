@@ -63,6 +63,10 @@ class ReadAhead:
         """Forgets a walk: its client has gone, or what comes next cannot be rendered."""
         self._streams.pop(_key(order.address), None)
 
+    def clear(self) -> None:
+        """Forgets every walk."""
+        self._streams.clear()
+
     def next(self, is_there: Callable[[str], bool]) -> Order | None:
         """Gives the order that is worth rendering next, or None.
 

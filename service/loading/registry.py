@@ -104,7 +104,7 @@ class Registry:
             known = list(self._loaders)
         if loader is None:
             raise _unknown((dataset, split), known)
-        loader.close()
+        loader.close(self._limits.deadline_seconds)
 
     def close_missing(self, dataset: Dataset) -> None:
         """Closes the loaders of splits that a dataset has no longer."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -134,12 +135,22 @@ class Rendering:
             return exc.detail
         height, width, _ = pixels.shape
         flat = np.ascontiguousarray(pixels).reshape(-1)
-        if self._room_used + align(len(flat)) > self._task.room.size_bytes:
-            return Image(torch.from_numpy(flat), 0, height, width, -1)
-        offset = self._task.room.offset + self._room_used
-        self._room_used += align(len(flat))
-        self._arena.write(offset, flat)
+        offset = self._keep(flat)
+        if offset is None:
+            return Image(torch.from_numpy(flat if flat.flags.writeable else flat.copy()), 0, height, width, -1)
         return Image(self._arena.bytes, offset, height, width, offset)
+
+    def _keep(self, pixels: npt.NDArray[np.uint8]) -> int | None:
+        """Writes pixels to the arena and gives their offset there; None where there is no room, or no memory behind it."""
+        offset, size_bytes = self._task.room.offset + self._room_used, align(len(pixels))
+        if self._room_used + size_bytes > self._task.room.size_bytes:
+            return None
+        try:
+            self._arena.write(offset, pixels)
+        except OSError:
+            return None
+        self._room_used += size_bytes
+        return offset
 
     def _render(self, images: list[Image | str]) -> None:
         """Renders the images that have come since the last call."""

@@ -140,6 +140,18 @@ class Slab:
             self._used[offset] = needed
         return offset
 
+    def trim(self, offset: int, size_bytes: int) -> None:
+        """Gives the end of a slot back.
+
+        Args:
+            offset: the slot's.
+            size_bytes: what is kept of it, from its beginning.
+        """
+        needed, used = align(size_bytes), self._used[offset]
+        if needed < used:
+            self._used[offset] = needed
+            self._gaps.give(offset + needed, used - needed)
+
     def free(self, offset: int) -> None:
         """Gives a slot back."""
         self._gaps.give(offset, self._used.pop(offset))

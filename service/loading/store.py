@@ -91,6 +91,17 @@ class Store:
             self._device_bytes -= job.device_bytes
         job.batch = None
 
+    def trim(self, job: Job) -> None:
+        """Gives back what a finished job does not use of its slot."""
+        if job.offset is not None:
+            self.slab.trim(job.offset, job.used_bytes)
+
+    def discard_other_versions(self, version: str) -> None:
+        """Forgets finished batches that nobody reads and that are of another version of the dataset."""
+        for job in self._idle():
+            if job.order.address.version != version:
+                self.discard(job)
+
     def discard_other_devices(self, device_id: str) -> None:
         """Forgets finished batches that nobody reads and that were rendered elsewhere."""
         for job in self._idle():

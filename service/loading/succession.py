@@ -6,7 +6,8 @@ import logging
 import threading
 from collections.abc import Callable
 
-from service.loading.crew import Crew, Death
+from service.errors import ShuttingDown
+from service.loading.crew import GOODBYE_SECONDS, Crew, Death
 from service.loading.lessons import Setbacks
 from service.loading.task import Outcome, Task
 
@@ -35,7 +36,8 @@ class Succession:
         self._setbacks = Setbacks()
         self._is_over = threading.Event()
         with lock:  # A crew may die before it is known here.
-            self._crew = self._engage()
+            self._crew = engage(self._take_outcome, self._take_death)
+            self._crew.start()
 
     @property
     def pids(self) -> list[int]:
@@ -47,6 +49,11 @@ class Succession:
         """Whether every worker of the crew has been started and lives."""
         return self._crew.is_complete
 
+    @property
+    def started_seconds(self) -> float:
+        """When the crew's processes were there (`time.monotonic()`); infinite before."""
+        return self._crew.started_seconds
+
     def submit(self, task: Task) -> None:
         """Gives a task to the crew that works. The loader holds the lock."""
         self._crew.submit(task)
@@ -55,20 +62,24 @@ class Succession:
         """Kills the workers whose task began before that time (`time.monotonic()`). The loader does not hold the lock: it takes its time."""
         self._crew.kill_overdue(begun_before_seconds)
 
-    def stop(self) -> None:
-        """Ends the crew, and lets none follow it. The loader does not hold the lock."""
+    def kill(self) -> None:
+        """Kills the crew that works, which another one follows. The loader does not hold the lock."""
+        self._crew.kill()
+
+    def stop(self, patience_seconds: float = GOODBYE_SECONDS) -> None:
+        """Ends the crew, and lets none follow it. The loader does not hold the lock.
+
+        Args:
+            patience_seconds: how long tasks in the workers' hands may take to finish.
+        """
         with self._lock:
             self._is_over.set()
             crew = self._crew
         try:
-            crew.stop()
-        finally:
-            self._on_outcome = self._on_death = _ignore  # No way back to the loader, so that it is gone with its last user.
-
-    def _engage(self) -> Crew:
-        crew = self._make(self._take_outcome, self._take_death)
-        crew.start()
-        return crew
+            crew.stop(patience_seconds)
+        finally:  # No way back to the loader, so that it is gone with its last user.
+            self._on_outcome = self._on_death = _ignore
+            self._make = _engage_nobody
 
     def _take_outcome(self, crew: Crew, outcome: Outcome) -> None:
         with self._lock:
@@ -77,28 +88,24 @@ class Succession:
                 self._on_outcome(outcome)
 
     def _take_death(self, crew: Crew, death: Death) -> None:
-        """Replaces a crew that lost a worker; tries again where no crew can be had."""
+        """Replaces a crew that lost a worker, after a pause where crews die young; tries again where no crew can be had."""
         _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes))
-        while (successor := self._find_successor()) is None:
-            if self._is_over.is_set():
+        while not self._is_over.wait(self._setbacks.add()):
+            try:
+                successor = self._make(self._take_outcome, self._take_death)  # Not under the lock, since it takes its time.
+                with self._lock:
+                    if crew is self._crew and not self._is_over.is_set():
+                        successor.start()
+                        self._crew = successor  # Under the lock that its own death would need.
+                        self._on_death(death)
+            except Exception:  # noqa: BLE001
+                _LOG.exception("no workers can be had for %s", self._name)
+            else:
                 return
-        with self._lock:
-            is_needed = crew is self._crew and not self._is_over.is_set()
-            if is_needed:
-                self._crew = successor
-                self._on_death(death)
-        if not is_needed:
-            successor.stop()
 
-    def _find_successor(self) -> Crew | None:
-        """Engages a crew, after a pause where crews die young; not under the lock, since that takes its time. None where none can be had."""
-        if self._is_over.wait(self._setbacks.add()):
-            return None
-        try:
-            return self._engage()
-        except Exception:  # noqa: BLE001
-            _LOG.exception("no workers can be had for %s", self._name)
-            return None
+
+def _engage_nobody(*_: object) -> Crew:
+    raise ShuttingDown("The loader is closed.")
 
 
 def _ignore(_: object) -> None:

@@ -113,6 +113,10 @@ class Report:
         a, b, c = first.tolist()
         return a, b, c
 
+    def end(self, item_bytes: int) -> int:
+        """Gives the first byte behind all results, counted from the beginning of the task's room in the slab."""
+        return int((self.starts + self.shapes.prod(axis=1) * item_bytes).max(initial=0))
+
     def rows(self, task: Task) -> tuple[Rendered, ...]:
         """Lists the rows one by one."""
         columns = zip(self.starts.tolist(), self.shapes.tolist(), self.sizes.tolist(), strict=True)

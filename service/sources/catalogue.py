@@ -66,7 +66,7 @@ class Catalogue:
         return self._datasets[name]
 
     def refresh(self, name: str) -> Dataset:
-        """Lists a dataset anew, looking at every file. Requests under way keep the listing they began with.
+        """Lists a dataset anew, looking at every file. Requests under way keep the listing they began with; one that has not changed stays.
 
         Raises:
             UnknownDataset: lists the known ones.
@@ -74,8 +74,10 @@ class Catalogue:
         """
         self.dataset(name)
         with self._refreshing:  # One after the other: an older listing must not take the place of a newer one.
-            dataset = self._datasets[name] = self._sources[name].scan(*self._limits, self._cache, is_fresh=True)
-        return dataset
+            dataset = self._sources[name].scan(*self._limits, self._cache, is_fresh=True)
+            if dataset.version != self._datasets[name].version:
+                self._datasets[name] = dataset
+            return self._datasets[name]
 
 
 def _discover(path: Path) -> list[Source]:

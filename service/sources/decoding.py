@@ -60,11 +60,13 @@ class FolderReader:
         The limit on pixels is that of the header, also where the image is reduced: a JPEG is still read to its end, a progressive one held whole meanwhile, and
         whether an image is too large must not depend on who asks for it.
         """
-        with self._open(file) as stream, _as_sample_error("cannot be decoded"), self._header(stream) as image:
-            reduced = reduce(image, max_resolution)
-            pixels = np.frombuffer(reduced.tobytes(), dtype=np.uint8).reshape(reduced.height, reduced.width, 3)
-            self._check(file, os.fstat(stream.fileno()))  # It may have been rewritten in the meantime.
-            return pixels
+        with self._open(file) as stream:
+            try:
+                with _as_sample_error("cannot be decoded"), self._header(stream) as image:
+                    reduced = reduce(image, max_resolution)
+                    return np.frombuffer(reduced.tobytes(), dtype=np.uint8).reshape(reduced.height, reduced.width, 3)
+            finally:
+                self._check(file, os.fstat(stream.fileno()))  # Rewritten in the meantime, it is not the file that was listed, whether it could be read or not.
 
     def size(self, file: File) -> tuple[int, int]:
         """Tells (width, height) in pixels from the header; see `Reader`."""

@@ -155,7 +155,7 @@ class Reader(Protocol):
     """Reads the samples of a dataset. Picklable (it travels to worker processes) and safe to call from several threads."""
 
     def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
-        """Decodes a sample to uint8 RGB of shape (H, W, 3).
+        """Decodes a sample to uint8 RGB of shape (H, W, 3), in memory that need not be writable.
 
         Args:
             file: the sample.

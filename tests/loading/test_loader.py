@@ -1,9 +1,14 @@
 """What a loader promises besides bytes: sharing, bounds, blame, and leaving nothing behind."""
 
 import asyncio
+import errno
+import gc
+import multiprocessing
 import os
 import signal
 import threading
+import weakref
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +19,8 @@ from service.encoding.tensors import name_arrays
 from service.errors import BatchTooLarge, DeadlineExceeded, NoSlot, QueueFull, RenderCrashed, RenderFailed, ShuttingDown, StepFailed, UnreadableImage
 from service.loading.executor import DeviceExecutor
 from service.loading.loader import Loader
+from service.loading.slab import SharedMemory
+from service.loading.worker_process import WorkerProcess
 from tests.loading.conftest import DATASET, OpenLoader, digest, make_dataset, order, position_of, take
 from tests.loading.readers import DeadlyReader, FaultyReader, GatedReader, PatternReader, UnreadableReader
 from tests.waiting import wait_until
@@ -346,10 +353,14 @@ def test_a_closed_loader_gives_its_memory_back(open_loader: OpenLoader) -> None:
     loader = open_loader(workers=1, slab_bytes=64 << 20)
     take(loader, order(recipe="Resize([1000, 1000])"))
     assert shared_bytes() > before + (20 << 20)
-    loader.close()
-    del loader
-    open_loader.__closure__[0].cell_contents.clear()  # the fixture holds it, too
-    wait_until(lambda: shared_bytes() < before + (1 << 20))
+    gc.disable()  # It may not run for hours.
+    try:
+        loader.close()
+        del loader
+        open_loader.__closure__[0].cell_contents.clear()  # the fixture holds it, too
+        wait_until(lambda: shared_bytes() < before + (1 << 20))
+    finally:
+        gc.enable()
 
 
 def shared_bytes() -> int:
@@ -362,3 +373,83 @@ def test_samples_that_share_a_dataset_share_labels() -> None:
     dataset = make_dataset(PatternReader())
     rows = order(2).plan.indices.tolist()
     assert [int(dataset.splits["train"].labels[index]) for index in rows] == [index % 2 for index in rows]
+
+
+def test_what_a_guess_took_too_much_is_given_back(open_loader: OpenLoader) -> None:
+    """Samples whose size is not known beforehand: one batch must not hold the whole slab, nor have others wait for it."""
+    loader = open_loader(slab_bytes=8 << 20)
+    tickets = [loader.submit(order(seed=seed, recipe="CenterCrop(30) | ToTensor()", dtype="uint8")) for seed in range(3)]
+    tickets += [loader.submit(order(seed=seed, recipe="ToTensor()")) for seed in range(3)]
+    batches = [ticket.future.result(60).batch for ticket in tickets]
+    used = sum(sum(image.nbytes for image in batch.images) for batch in batches)
+    assert used <= loader.report()["slab"]["used_bytes"] < used + 64 * len(batches)
+    assert [digest(ticket.future.result()) for ticket in tickets] == [take(loader, ticket.job.order) for ticket in tickets]
+
+
+def test_an_idle_worker_that_stands_still_is_replaced(open_loader: OpenLoader) -> None:
+    """It holds the lock of the queue that all of them wait at, and has begun nothing that could be overdue."""
+    loader = open_loader(workers=2, deadline_seconds=1.0)
+    take(loader, order(0))
+    pids = loader.report()["pids"]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(DeadlineExceeded):
+        take(loader, order(1))
+    wait_until(lambda: loader.report()["restarts"] == 1 and loader.is_complete)
+    take(loader, order(1))
+    assert not set(pids) & set(loader.report()["pids"])
+
+
+def test_what_was_rendered_of_an_older_version_is_forgotten_and_its_listing_too(open_loader: OpenLoader) -> None:
+    loader = open_loader()
+    old = make_dataset(PatternReader())
+    labels = weakref.ref(old.splits["train"].labels)
+    take(loader, replace(order(0), dataset=old, split=old.splits["train"]))
+    del old
+    take(loader, order(0, version="1" * 16))
+    gc.collect()
+    assert loader.report()["slab"]["kept"] == 1
+    assert labels() is None
+
+
+def test_tasks_that_did_not_get_through_leave_no_thread_when_their_workers_die(open_loader: OpenLoader, gate: Path) -> None:
+    loader = hold(open_loader, gate)
+    feeder = loader._crews._crew._tasks._thread
+    assert feeder.is_alive()
+    (pid,) = loader.report()["pids"]
+    loader._crews.submit(b"x" * (1 << 20))  # As large as the tasks of many workers together: more than a pipe holds.
+    gate.touch()
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: loader.report()["restarts"] == 1 and loader.is_complete)
+    take(loader, order(0))
+    wait_until(lambda: not feeder.is_alive())
+
+
+def test_a_worker_that_cannot_be_watched_ends_its_crew(open_loader: OpenLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else its colleagues would go on in memory that is somebody else's by then."""
+    seen: list[int] = []
+
+    class Failing(WorkerProcess):
+        def __init__(self, process: multiprocessing.process.BaseProcess) -> None:
+            seen.append(process.pid or 0)
+            if len(seen) == 1:
+                raise ProcessLookupError("it has died already")
+            super().__init__(process)
+
+    monkeypatch.setattr("service.loading.crew.WorkerProcess", Failing)
+    loader = open_loader(workers=2)
+    take(loader, order(0))
+    assert loader.report()["restarts"] == 1
+    assert set(seen[2:]) == set(loader.report()["pids"])
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in seen[:2]))
+
+
+def test_where_the_arena_has_no_memory_behind_it_batches_come_all_the_same(open_loader: OpenLoader, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    expected = take(open_loader(), order(0))
+    monkeypatch.setattr(SharedMemory, "write", fail)
+    loader = open_loader(workers=0)
+    assert take(loader, order(0)) == expected
+    assert loader.report()["arena"]["samples"] == 0

@@ -19,14 +19,16 @@ class Crew:
     def __init__(self, say: Callable[["Crew", Outcome], None], die: Callable[["Crew", Death], None]) -> None:
         self.pids = [id(self)]
         self.is_complete = True
-        self.is_started = self.is_stopped = False
+        self.is_started = self.is_stopped = self.dies_at_start = False
         self.say = lambda outcome: say(self, outcome)
         self.die = lambda: die(self, DEATH)
 
     def start(self) -> None:
         self.is_started = True
+        if self.dies_at_start:
+            threading.Thread(target=self.die).start()
 
-    def stop(self) -> None:
+    def stop(self, _: float) -> None:
         self.is_stopped = True
 
 
@@ -36,7 +38,7 @@ class House:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.crews: list[Crew] = []
-        self.refusals = 0
+        self.refusals = self.die_at_start = 0
         self.heard: list[int] = []
         self.deaths = 0
         self.on_engage: Callable[[], None] = lambda: None
@@ -49,6 +51,9 @@ class House:
             self.refusals -= 1
             raise OSError("no process can be had")
         self.crews.append(Crew(say, die))
+        if len(self.crews) > 1 and self.die_at_start:
+            self.die_at_start -= 1
+            self.crews[-1].dies_at_start = True
         return self.crews[-1]
 
     def hear(self, outcome: Outcome) -> None:
@@ -58,7 +63,7 @@ class House:
     def mourn(self, death: Death) -> None:
         assert self.lock.locked()
         assert death is DEATH
-        assert self.succession.pids == self.crews[-1].pids, "the successor is there already"
+        assert self.succession.pids[0] in {id(crew) for crew in self.crews[1:]}, "the successor is there already"
         self.deaths += 1
 
 
@@ -82,13 +87,22 @@ def test_it_tries_until_there_is_a_successor() -> None:
     assert (house.deaths, house.refusals) == (1, 0)
 
 
+def test_a_successor_that_dies_as_soon_as_it_is_there_is_replaced_too() -> None:
+    house = House()
+    house.die_at_start = 1
+    house.crews[0].die()
+    wait_until(lambda: house.deaths == 2)
+    assert len(house.crews) == 3
+    assert house.succession.pids == house.crews[2].pids
+
+
 def test_the_second_word_of_one_death_engages_nobody_for_long() -> None:
     house = House()
     first = house.crews[0]
     first.die()
     first.die()
     assert house.deaths == 1
-    assert [crew.is_stopped for crew in house.crews] == [False, False, True]
+    assert [crew.is_started for crew in house.crews] == [True, True, False]
 
 
 def test_no_crew_follows_one_that_was_stopped() -> None:
@@ -99,12 +113,12 @@ def test_no_crew_follows_one_that_was_stopped() -> None:
     assert (len(house.crews), house.deaths) == (1, 0)
 
 
-def test_a_successor_engaged_while_the_end_comes_is_sent_away() -> None:
+def test_a_successor_engaged_while_the_end_comes_does_not_start() -> None:
     house = House()
     house.on_engage = house.succession.stop
     house.crews[0].die()
     assert house.deaths == 0
-    assert [crew.is_stopped for crew in house.crews] == [True, True]
+    assert [crew.is_started for crew in house.crews] == [True, False]
 
 
 def test_the_end_cuts_short_the_pause_after_crews_that_die_young(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,6 +128,12 @@ class TestRefresh:
         assert after.version != before.version
         assert catalogue.datasets == (cars, after)
 
+    def test_keeps_a_listing_that_has_not_changed_and_what_was_made_of_it(self, plant: Plant):
+        catalogue = Catalogue([plant("pets/train/cat/1.jpg")], 10**8, 10**9)
+        assert catalogue.refresh("pets") is catalogue.datasets[0] is catalogue.dataset("pets")
+        before = catalogue.dataset("pets")
+        assert catalogue.refresh("pets") is before
+
     def test_keeps_the_listing_where_there_is_none_to_take_its_place(self, plant: Plant):
         root = plant("pets/train/cat/1.jpg")
         catalogue = Catalogue([root], 10**8, 10**9)

@@ -14,7 +14,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 from torchvision.datasets.folder import pil_loader
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, SampleUnavailable, UnreadableImage
@@ -107,7 +107,6 @@ def test_pixels_are_torchvisions(name: str, tmp_path: Path):
     assert np.array_equal(pixels, expected)
     assert reader.size(file) == (expected.shape[1], expected.shape[0])
     assert reader.original(file) == tmp_path / name
-    assert pixels.flags.writeable
     assert pixels.flags.c_contiguous
 
 
@@ -338,6 +337,24 @@ def test_files_that_are_missing(path: str, reason: str, make_image: Callable[...
             ask(File(path, 1, 1))
         with pytest.raises(UnreadableImage, match=f"cannot be opened: {reason}"):
             ask(File(path, -1, 0))  # as the listing saw it
+
+
+def test_a_file_that_is_rewritten_while_it_is_read_has_changed_and_is_not_damaged(make_image, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Damage would be masked, and zeros be kept under the address of the old version."""
+    path = make_image(tmp_path / "a.jpg", (400, 300))
+    status = path.stat()
+    file = File("a.jpg", status.st_size, status.st_mtime_ns)
+    load = ImageFile.ImageFile.load
+
+    def cut_and_load(image: ImageFile.ImageFile) -> object:
+        with path.open("r+b") as stream:
+            stream.truncate(status.st_size // 2)
+        return load(image)
+
+    monkeypatch.setattr(ImageFile.ImageFile, "load", cut_and_load)
+    reader = FolderReader(tmp_path, 10**8, 10**8)
+    with pytest.raises(SampleChanged):
+        reader.pixels(file)
 
 
 def test_a_dataset_that_is_away_is_a_matter_of_time(make_image: Callable[..., Path], tmp_path: Path):
