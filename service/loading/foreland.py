@@ -5,8 +5,8 @@ from service.loading.slab import SharedMemory
 _AHEAD_BYTES = 32 << 20
 """Room for three batches of 64 images of 224 x 224."""
 
-_CHUNK_BYTES = 2 << 20
-"""Touched at once; a millisecond that a task may have to wait."""
+_CHUNK_BYTES = 1 << 18
+"""Touched at once; a fraction of a millisecond that a task may have to wait."""
 
 
 class Foreland:
