@@ -16,7 +16,6 @@ import torch
 from torch.utils.data import IterableDataset, get_worker_info
 
 from service.errors import BatchlensError, RenderCrashed, RenderFailed
-from service.loading.allocator import keep_freed_memory
 from service.loading.board import Board
 from service.loading.foreland import Foreland
 from service.loading.rendering import Rendering, prove_fast_way
@@ -65,7 +64,6 @@ class TaskStream(IterableDataset[Outcome]):
         torch.set_num_threads(1)  # Sums over an image must not depend on how many threads share them.
         warnings.filterwarnings("ignore", module="PIL")  # About the files of others; a decoded image is right or an error.
         if info is not None:
-            keep_freed_memory()
             prove_fast_way()  # Now, while nobody waits.
         canvas = Canvas()
         foreland = Foreland(self._slab) if info is not None else None

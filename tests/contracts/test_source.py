@@ -145,11 +145,12 @@ def test_pixels_are_reduced_to_the_size_that_is_told(most: int, dataset: Dataset
         assert np.array_equal(dataset.reader.pixels(file, most), pixels)
 
 
-def test_pixels_are_the_callers_own(dataset: Dataset):
+def test_no_caller_spoils_the_pixels_of_another(dataset: Dataset):
     file = files(dataset)[0]
     first = dataset.reader.pixels(file)
     before = first.copy()
-    first[:] = 0
+    if first.flags.writeable:
+        first[:] = 0
     assert np.array_equal(dataset.reader.pixels(file), before)
 
 

@@ -2,8 +2,6 @@
 
 import mmap
 import os
-import subprocess
-import sys
 from itertools import pairwise
 from pathlib import Path
 
@@ -122,22 +120,3 @@ def test_the_foreland_stays_a_fixed_way_ahead_of_what_is_used() -> None:
     assert grow() == 42
     foreland.reach(90 << 20)
     assert grow() == 96
-
-
-def test_freed_memory_is_kept_for_the_next_image() -> None:
-    script = """if True:
-        import resource, sys
-        from service.loading.allocator import keep_freed_memory
-        def count():
-            before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-            blocks = [bytearray(6 << 20) for _ in range(6)]
-            del blocks
-            return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
-        if sys.argv[1] == "keep":
-            keep_freed_memory()
-        count(); count()
-        print(count())
-    """
-    freed, kept = (int(subprocess.run([sys.executable, "-c", script, way], capture_output=True, text=True, check=True).stdout) for way in ("free", "keep"))
-    assert freed > 9000, "as the C library has it, each page is taken anew"
-    assert kept < 100
