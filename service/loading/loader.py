@@ -7,12 +7,11 @@ bounded queue. When a worker dies, a new crew takes over and renders what was un
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from functools import partial
@@ -21,7 +20,7 @@ from typing import Any
 from service.errors import BatchTooLarge, DeadlineExceeded, NoSlot, QueueFull, ShuttingDown
 from service.loading.accounts import Counts, LoaderLimits
 from service.loading.arena import Arena, Budget
-from service.loading.crew import GOODBYE_SECONDS, Crew, Death
+from service.loading.crew import GOODBYE_SECONDS
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.job import Delivery, Job, Ticket
 from service.loading.lessons import Crashes, SampleSizes
@@ -29,25 +28,15 @@ from service.loading.loans import Loans
 from service.loading.order import Order
 from service.loading.readahead import ReadAhead
 from service.loading.store import Store
-from service.loading.succession import Succession
-from service.loading.task import Outcome, Task
 from service.loading.ticker import Ticker
+from service.loading.workshop import Orphan, Workshop
 from service.sources.source import Reader
 
 _LOG = logging.getLogger(__name__)
-_TASKS_PER_WORKER = 2
-"""One being rendered and one at hand, so that no worker waits for the server."""
-
-_ROWS_WORTH_A_TASK = 4
-"""Fewer rows are not shared out among idle workers."""
-
 _DEATHS_ALLOWED = 2
 """A job fails alone when one of its samples has ended this many workers."""
 
 _AHEAD_SHARE = 4
-
-_SLACK_SECONDS = 1.0
-"""A task waits for at most one other and each ends by the deadline; what takes longer than both, and this, is lost."""
 
 
 class Loader:
@@ -64,7 +53,6 @@ class Loader:
 
     def __init__(self, name: str, reader: Reader, limits: LoaderLimits, budget: Budget, device_id: str, executor: DeviceExecutor | None) -> None:
         self._name = name
-        self._reader = reader
         self._limits = limits
         self._device_id, self._executor = device_id, executor
         self._lock = threading.Lock()
@@ -74,28 +62,26 @@ class Loader:
         self._arena = Arena(budget)
         self._counts = Counts()
         self._waiting: deque[Job] = deque()
-        self._working: dict[int, Job] = {}
         self._executing: set[Job] = set()
         self._loans = Loans(limits.slab_bytes // 2)
-        self._task_ids = itertools.count(1)
         self._sample_sizes = SampleSizes()
         self._crashes = Crashes()
         self._version = ""
         self._is_starved = False
         self._is_closed = False
-        self._crews = Succession(name, self._lock, self._engage, self._take_outcome, self._take_death)
+        self._workshop = Workshop(name, reader, limits, self._store.slab.memory, self._arena, self._lock, self._take, self._mourn)
         self._ticker = Ticker(f"deadline {name}", self._enforce_deadline)
 
     @property
     def is_complete(self) -> bool:
         """Whether all of its workers live."""
-        return self._crews.is_complete
+        return self._workshop.is_complete
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is rendered."""
         with self._lock:
-            return not self._waiting and not self._working and not self._executing
+            return not self._waiting and not self._workshop.jobs and not self._executing
 
     @asynccontextmanager
     async def fetch(self, order: Order) -> AsyncIterator[Delivery]:
@@ -168,14 +154,10 @@ class Loader:
             self._refuse_all(self._waiting)
         self._ticker.stop()
         try:
-            self._crews.stop(patience_seconds)
+            self._workshop.stop(patience_seconds)
         finally:
             with self._lock:
-                orphans = dict.fromkeys(self._working.values())
-                self._refuse_all([*self._waiting, *orphans])
-                for job in orphans:
-                    self._abandon(job)
-                self._working.clear()
+                self._refuse_all([*self._waiting, *self._workshop.empty()])
                 self._arena.close()
 
     def report(self) -> dict[str, Any]:
@@ -183,13 +165,13 @@ class Loader:
         with self._lock:
             slab = self._store.slab
             return {
-                "state": "closed" if self._is_closed else "ready" if self._crews.is_complete else "starting",
+                "state": "closed" if self._is_closed else "ready" if self._workshop.is_complete else "starting",
                 "device": self._device_id,
                 "workers": self._limits.workers,
-                "pids": self._crews.pids,
+                "pids": self._workshop.pids,
                 **asdict(self._counts),
                 "queued": len(self._waiting),
-                "rendering": len({*self._working.values(), *self._executing}),
+                "rendering": len({*self._workshop.jobs, *self._executing}),
                 "slab": {
                     "size_bytes": self._store.size_bytes,
                     "used_bytes": slab.used_bytes,
@@ -199,17 +181,6 @@ class Loader:
                 },
                 "arena": {"size_bytes": self._arena.size_bytes, "used_bytes": self._arena.used_bytes, "samples": self._arena.samples},
             }
-
-    def _engage(self, on_outcome: Callable[[Crew, Outcome], None], on_death: Callable[[Crew, Death], None]) -> Crew:
-        return Crew(
-            name=self._name,
-            workers=self._limits.workers,
-            slab=self._store.slab.memory,
-            arena=self._arena.memory,
-            reader=self._reader,
-            on_outcome=on_outcome,
-            on_death=on_death,
-        )
 
     def _claim(self, job: Job, size_bytes: int) -> Callable[[], None] | None:
         """Claims a finished batch once more, for views of it that are still being sent; see `Loans.lend`."""
@@ -240,7 +211,7 @@ class Loader:
     def _dispatch(self) -> None:
         """Gives waiting jobs to the workers, as long as those have room and there is memory; then reads ahead, if nobody waits."""
         self._take_back()
-        while self._waiting and len(self._working) < _TASKS_PER_WORKER * max(1, self._limits.workers):
+        while self._waiting and self._workshop.has_room:
             job = self._waiting[0]
             try:
                 size_bytes = self._sample_sizes.estimate(job, self._store.size_bytes)
@@ -257,16 +228,10 @@ class Loader:
             if offset is None:
                 return
             self._waiting.popleft()
-            self._hand_out(job, offset, size_bytes, self._count_parts(job))
-        while not self._waiting and not self._is_closed and len(self._working) < self._limits.workers:  # In the server itself nothing is done unasked.
+            self._workshop.hand_out(job, offset, size_bytes, is_shared=True)
+        while not self._waiting and not self._is_closed and self._workshop.has_idle:
             if not self._read_ahead():
                 return
-
-    def _hand_out(self, job: Job, offset: int, size_bytes: int, parts: int) -> None:
-        job.handed_seconds = time.monotonic()
-        for task in job.make_tasks(self._task_ids, self._arena, offset, size_bytes, parts):
-            self._working[task.id] = job
-            self._crews.submit(task)
 
     def _read_ahead(self) -> bool:
         """Hands out one batch that nobody has asked for yet, within a quarter of the memory; says whether there was one."""
@@ -290,28 +255,14 @@ class Loader:
         self._store.add(job)
         self._unread.add(job)
         self._counts.ahead += 1
-        self._hand_out(job, offset, size_bytes, 1)
+        self._workshop.hand_out(job, offset, size_bytes, is_shared=False)
         return True
 
-    def _count_parts(self, job: Job) -> int:
-        """Says how many workers share a batch: those that would stand idle, as long as each has a few rows."""
-        idle = self._limits.workers - len(self._working)
-        return max(1, min(idle, len(job.order) // _ROWS_WORTH_A_TASK))
-
-    def _take_outcome(self, outcome: Outcome) -> None:
-        job = self._working.pop(outcome.task_id)
-        self._settle_arena(job.tasks[outcome.task_id], outcome)
-        job.take(outcome)
+    def _take(self, job: Job) -> None:
+        """Takes a job back from the workers, or a part of one."""
         if not job.tasks:  # Else others still write to the slot.
             self._guard(job, partial(self._advance, job))
         self._dispatch()
-
-    def _settle_arena(self, task: Task, outcome: Outcome) -> None:
-        """Enters what a worker left in the arena into its directory."""
-        if outcome.report is None:
-            self._arena.give_up(task.room)
-        else:
-            self._arena.settle(task.max_resolution, task.indices, task.room, outcome.report.placed, outcome.report.sizes)
 
     def _advance(self, job: Job) -> None:
         if job.error is not None:
@@ -384,19 +335,15 @@ class Loader:
         elif job.batch is not None and job.device_id != self._device_id:
             self._store.discard(job)
 
-    def _take_death(self, death: Death) -> None:
-        """Gives the work of a crew that died to its successor."""
+    def _mourn(self, orphans: list[Orphan]) -> None:
+        """Sees to jobs whose workers have died."""
         self._counts.restarts += 1
-        orphans = list(dict.fromkeys(self._working.values()))
-        self._working.clear()
-        for job in reversed(orphans):
-            self._mourn(job, death)
+        for job, victims in reversed(orphans):
+            self._try_again(job, victims)
         self._dispatch()
 
-    def _mourn(self, job: Job, death: Death) -> None:
-        """Puts a job in the queue again whose workers are gone: first, or last where it may be to blame, so that others pass it."""
-        victims = [job.tasks[note.task_id].first + note.position for note in death.blamed if note.task_id in job.tasks]
-        self._abandon(job)
+    def _try_again(self, job: Job, victims: Sequence[int]) -> None:
+        """Puts a job in the queue again: first, or last where it may be to blame, so that others pass it."""
         job.blamed.update(victims)
         self._store.free_slot(job)
         guilty = next((position for position in victims if job.blamed[position] >= _DEATHS_ALLOWED), None)
@@ -410,19 +357,13 @@ class Loader:
         else:
             self._waiting.appendleft(job)
 
-    def _abandon(self, job: Job) -> None:
-        """Forgets the parts of a job that nobody works on any more."""
-        for task in job.tasks.values():
-            self._arena.give_up(task.room)
-        job.tasks.clear()
-
     def _enforce_deadline(self) -> None:
         """Refuses claims that are older than the deadline, and ends workers that have been at one task for longer."""
         limit = time.monotonic() - self._limits.deadline_seconds
         late: Exception = DeadlineExceeded(f"The batch was not done within {self._limits.deadline_seconds:g} seconds.")
         starved = NoSlot(f"For {self._limits.deadline_seconds:g} seconds there was no memory for this batch: clients hold all that {self._name} has.")
         with self._lock:
-            for job in [*self._working.values(), *self._executing]:
+            for job in [*self._workshop.jobs, *self._executing]:
                 job.refuse_older(limit, late)
             for job in list(self._waiting):
                 job.refuse_older(limit, starved if self._is_starved else late)
@@ -430,9 +371,4 @@ class Loader:
                     self._waiting.remove(job)
                     self._store.discard(job)
             self._dispatch()
-            started = self._crews.started_seconds
-            oldest = min((max(job.handed_seconds, started) for job in self._working.values()), default=float("inf"))
-        self._crews.kill_overdue(limit)
-        if oldest < limit - self._limits.deadline_seconds - _SLACK_SECONDS and self._limits.workers:
-            _LOG.error("a task of %s was never done; replacing its workers", self._name)
-            self._crews.kill()
+        self._workshop.end_overdue(limit)
