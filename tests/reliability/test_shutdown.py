@@ -111,6 +111,8 @@ def _refuses_connections(server: TroubledServer) -> bool:
         httpx.get(server.url + "/health/live", timeout=60)
     except httpx.ConnectError:
         return True
+    except httpx.TransportError:  # It stood in line when the listener was closed, which resets it: the next one is refused.
+        return False
     return False
 
 
