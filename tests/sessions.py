@@ -4,21 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 
 StartCommand = Callable[..., "subprocess.Popen[str]"]
-
-
-def start_in_session(*arguments: str, stderr: Path) -> "subprocess.Popen[str]":
-    """Starts `batchlens` with arguments, its output in a pipe and its messages in a file."""
-    with stderr.open("w") as stream:
-        return subprocess.Popen(
-            [sys.executable, "-m", "service", *arguments], stdout=subprocess.PIPE, stderr=stream, text=True, cwd=ROOT, start_new_session=True
-        )
 
 
 def session_of(leader: int) -> set[int]:
@@ -50,3 +42,24 @@ def end_session(process: "subprocess.Popen[str]") -> None:
     process.wait(30)
     assert process.stdout is not None
     process.stdout.close()
+
+
+@contextmanager
+def commands(*beginning: str, stderr: Path) -> Iterator[StartCommand]:
+    """Starts `batchlens` with these arguments and more, each time in a session of its own; whatever is left of those in the end is killed.
+
+    Args:
+        *beginning: of every command line.
+        stderr: where the messages of the last one go; what it prints goes to a pipe.
+    """
+    started: list[subprocess.Popen[str]] = []
+
+    def start(*arguments: str) -> "subprocess.Popen[str]":
+        command = [sys.executable, "-m", "service", *beginning, *arguments]
+        with stderr.open("w") as stream:
+            started.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stream, text=True, cwd=ROOT, start_new_session=True))
+        return started[-1]
+
+    yield start
+    for process in started:
+        end_session(process)

@@ -8,7 +8,6 @@ import re
 import resource
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from service.cli import _url, _write, cli, main
 from service.errors import StartupError
 from service.settings import Settings, read_settings
 from service.sources.catalogue import Catalogue
-from tests.sessions import StartCommand, end_session, session_of, start_in_session
+from tests.sessions import StartCommand, commands, session_of
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -395,15 +394,8 @@ class TestServe:
     @pytest.fixture
     def start(self, dataset_folder: Path, tmp_path: Path) -> Iterator[StartCommand]:
         """Starts a server in a session of its own; whatever is left of that when the test ends is killed."""
-        started: list[subprocess.Popen[str]] = []
-
-        def call(*arguments: str) -> "subprocess.Popen[str]":
-            started.append(start_in_session("serve", str(dataset_folder), "--device", "cpu", *arguments, stderr=tmp_path / "stderr"))
-            return started[-1]
-
-        yield call
-        for process in started:
-            end_session(process)
+        with commands("serve", str(dataset_folder), "--device", "cpu", stderr=tmp_path / "stderr") as start:
+            yield start
 
     @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
     def test_ends_cleanly_when_told_to_as_soon_as_it_has_said_where_it_is(self, sign: signal.Signals, start: StartCommand, tmp_path: Path):

@@ -158,7 +158,7 @@ class Crew:
         self._pump_thread.join(patience_seconds)
         self._bury()
         self._watch_thread.join(GOODBYE_SECONDS)
-        self._on_outcome = self._on_death = _ignore  # No way back to the loader, so that it is gone with its last user.
+        self._on_outcome = self._on_death = ignore  # No way back to the loader, so that it is gone with its last user.
 
     def _pump(self, loader: DataLoader[Outcome]) -> None:
         torch.set_num_threads(1)
@@ -210,8 +210,7 @@ class Crew:
 
     def _bury(self) -> None:
         """Kills every process and sees its end, so that nothing writes to a slot any more."""
-        for process in self._processes:
-            process.kill()
+        self.kill()
         for process in self._processes:
             if not process.wait(GOODBYE_SECONDS):
                 _LOG.error("worker %d does not end", process.pid)
@@ -233,8 +232,8 @@ class Crew:
             os.close(reader)
 
 
-def _ignore(*_: object) -> None:
-    return
+def ignore(*_: object) -> None:
+    """Takes the place of a callback that is not to be called any more, and keeps nobody alive."""
 
 
 def _keep(outcome: Any) -> Any:  # noqa: ANN401  the DataLoader's own signature speaks of lists

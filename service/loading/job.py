@@ -114,7 +114,7 @@ class Job:
         tasks: its parts that are with the workers, by task id.
         done: the parts that are back, with what was made of them.
         needed_bytes: 0, or how large its slot must be.
-        used_bytes: what the results take of the slot, once done.
+        used_bytes: what the results take of the slot, once done, where that was not known beforehand; such a job has one part.
         error: None, or why it fails once all parts are back.
         batch: the result, once done.
         handed_seconds: `time.monotonic()` when its tasks were handed to the workers.
@@ -231,8 +231,8 @@ class Job:
     def finish(self, memory: SharedMemory) -> None:
         """Makes the batch of the rows in its slot and fulfils every claim."""
         self.done.sort(key=lambda each: each[0].first)
-        item_bytes = _dtype(self.order.address.dtype).itemsize
-        self.used_bytes = max((task.offset - (self.offset or 0) + report.end(item_bytes) for task, report in self.done), default=0)
+        if self.known_sample_bytes is None:
+            self.used_bytes = max((report.end(_dtype(self.order.address.dtype).itemsize) for _, report in self.done), default=0)
         block = self._find_block(memory)
         parts = () if block is not None else tuple(memory.view(start, shape, _dtype(self.order.address.dtype)) for start, shape in self._places())
         self._deliver(block, parts, self._tell_rows(self.done))

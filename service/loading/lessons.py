@@ -57,8 +57,8 @@ class SampleSizes:
         self._add(job, job.needed_bytes)
 
     def note(self, job: Job) -> None:
-        """Takes note of a job that is done."""
-        if job.known_sample_bytes is None and len(job.order):
+        """Takes note of a job that is done, whose size had to be guessed."""
+        if len(job.order):
             self._add(job, job.used_bytes)
 
     def _add(self, job: Job, size_bytes: int) -> None:

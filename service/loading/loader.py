@@ -275,8 +275,9 @@ class Loader:
             job.executor.submit(task, report, self._store.slab.memory, partial(self._take_device_outcome, job))
         else:
             job.finish(self._store.slab.memory)
-            self._store.trim(job)
-            self._sample_sizes.note(job)
+            if job.known_sample_bytes is None:
+                self._store.trim(job)
+                self._sample_sizes.note(job)
             self._count(job)
 
     def _take_device_outcome(self, job: Job, outcome: DeviceOutcome) -> None:

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Callable
 
 from service.errors import ShuttingDown
-from service.loading.crew import GOODBYE_SECONDS, Crew, Death
+from service.loading.crew import GOODBYE_SECONDS, Crew, Death, ignore
 from service.loading.lessons import Setbacks
-from service.loading.task import Outcome, Task
+from service.loading.task import Outcome
 
 Engage = Callable[[Callable[[Crew, Outcome], None], Callable[[Crew, Death], None]], Crew]
 """Makes a crew that is not started yet; takes whom it tells about outcomes and about its death."""
@@ -40,31 +40,9 @@ class Succession:
             self._crew.start()
 
     @property
-    def pids(self) -> list[int]:
-        """Process ids of the living workers."""
-        return self._crew.pids
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every worker of the crew has been started and lives."""
-        return self._crew.is_complete
-
-    @property
-    def started_seconds(self) -> float:
-        """When the crew's processes were there (`time.monotonic()`); infinite before."""
-        return self._crew.started_seconds
-
-    def submit(self, task: Task) -> None:
-        """Gives a task to the crew that works. The loader holds the lock."""
-        self._crew.submit(task)
-
-    def kill_overdue(self, begun_before_seconds: float) -> None:
-        """Kills the workers whose task began before that time (`time.monotonic()`). The loader does not hold the lock: it takes its time."""
-        self._crew.kill_overdue(begun_before_seconds)
-
-    def kill(self) -> None:
-        """Kills the crew that works, which another one follows. The loader does not hold the lock."""
-        self._crew.kill()
+    def crew(self) -> Crew:
+        """The one that works. The loader holds the lock while it hands it something to do; what else a crew can do needs no lock."""
+        return self._crew
 
     def stop(self, patience_seconds: float = GOODBYE_SECONDS) -> None:
         """Ends the crew, and lets none follow it. The loader does not hold the lock.
@@ -78,7 +56,7 @@ class Succession:
         try:
             crew.stop(patience_seconds)
         finally:  # No way back to the loader, so that it is gone with its last user.
-            self._on_outcome = self._on_death = _ignore
+            self._on_outcome = self._on_death = ignore
             self._make = _engage_nobody
 
     def _take_outcome(self, crew: Crew, outcome: Outcome) -> None:
@@ -106,7 +84,3 @@ class Succession:
 
 def _engage_nobody(*_: object) -> Crew:
     raise ShuttingDown("The loader is closed.")
-
-
-def _ignore(_: object) -> None:
-    return

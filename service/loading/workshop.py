@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from service.loading.crew import GOODBYE_SECONDS, Crew, Death
+from service.loading.crew import GOODBYE_SECONDS, Crew, Death, ignore
 from service.loading.succession import Succession
 
 if TYPE_CHECKING:
@@ -85,12 +85,12 @@ class Workshop:
     @property
     def pids(self) -> list[int]:
         """Process ids of the living workers. Needs no lock."""
-        return self._crews.pids
+        return self._crews.crew.pids
 
     @property
     def is_complete(self) -> bool:
         """Whether all workers live. Needs no lock."""
-        return self._crews.is_complete
+        return self._crews.crew.is_complete
 
     def hand_out(self, job: Job, offset: int, size_bytes: int, *, is_shared: bool) -> None:
         """Gives a job to the workers.
@@ -104,17 +104,17 @@ class Workshop:
         job.handed_seconds = time.monotonic()
         for task in job.make_tasks(self._task_ids, self._arena, offset, size_bytes, self._count_parts(job) if is_shared else 1):
             self._working[task.id] = job
-            self._crews.submit(task)
+            self._crews.crew.submit(task)
 
     def end_overdue(self, begun_before_seconds: float) -> None:
         """Ends workers that began a task before that time (`time.monotonic()`), and all of them where a task got lost. Not under the lock."""
         with self._lock:
-            started = self._crews.started_seconds
-            oldest = min((max(job.handed_seconds, started) for job in self._working.values()), default=float("inf"))
-        self._crews.kill_overdue(begun_before_seconds)
+            crew = self._crews.crew
+            oldest = min((max(job.handed_seconds, crew.started_seconds) for job in self._working.values()), default=float("inf"))
+        crew.kill_overdue(begun_before_seconds)
         if oldest < begun_before_seconds - self._limits.deadline_seconds - _SLACK_SECONDS and self._limits.workers:
             _LOG.error("a task of %s was never done; replacing its workers", self._name)
-            self._crews.kill()
+            crew.kill()
 
     def stop(self, patience_seconds: float = GOODBYE_SECONDS) -> None:
         """Lets the workers finish what they have in hand, and ends them. Not under the lock.
@@ -125,7 +125,7 @@ class Workshop:
         try:
             self._crews.stop(patience_seconds)
         finally:
-            self._on_back = self._on_death = _ignore  # No way back to the loader, so that it is gone with its last user.
+            self._on_back = self._on_death = ignore  # No way back to the loader, so that it is gone with its last user.
 
     def empty(self) -> list[Job]:
         """Takes everything out of the workers' hands, which have ended; gives what was there."""
@@ -179,7 +179,3 @@ class Workshop:
 def _find_victims(job: Job, death: Death) -> list[int]:
     """Lists the positions of a job that dead workers were at."""
     return [job.tasks[note.task_id].first + note.position for note in death.blamed if note.task_id in job.tasks]
-
-
-def _ignore(_: object) -> None:
-    return

@@ -414,10 +414,10 @@ def test_what_was_rendered_of_an_older_version_is_forgotten_and_its_listing_too(
 
 def test_tasks_that_did_not_get_through_leave_no_thread_when_their_workers_die(open_loader: OpenLoader, gate: Path) -> None:
     loader = hold(open_loader, gate)
-    feeder = loader._workshop._crews._crew._tasks._thread
+    feeder = loader._workshop._crews.crew._tasks._thread
     assert feeder.is_alive()
     (pid,) = loader.report()["pids"]
-    loader._workshop._crews.submit(b"x" * (1 << 20))  # As large as the tasks of many workers together: more than a pipe holds.
+    loader._workshop._crews.crew.submit(b"x" * (1 << 20))  # As large as the tasks of many workers together: more than a pipe holds.
     gate.touch()
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: loader.report()["restarts"] == 1 and loader.is_complete)

@@ -63,7 +63,7 @@ class House:
     def mourn(self, death: Death) -> None:
         assert self.lock.locked()
         assert death is DEATH
-        assert self.succession.pids[0] in {id(crew) for crew in self.crews[1:]}, "the successor is there already"
+        assert self.succession.crew.pids[0] in {id(crew) for crew in self.crews[1:]}, "the successor is there already"
         self.deaths += 1
 
 
@@ -93,7 +93,7 @@ def test_a_successor_that_dies_as_soon_as_it_is_there_is_replaced_too() -> None:
     house.crews[0].die()
     wait_until(lambda: house.deaths == 2)
     assert len(house.crews) == 3
-    assert house.succession.pids == house.crews[2].pids
+    assert house.succession.crew.pids == house.crews[2].pids
 
 
 def test_the_second_word_of_one_death_engages_nobody_for_long() -> None:

@@ -3,7 +3,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -21,7 +20,7 @@ from service.tuning.subject import Subject
 from service.tuning.trial import PARTS
 from service.tuning.tuner import list_settings, tune, worker_counts
 from service.tuning.tuning import Tuning, Wishes
-from tests.sessions import StartCommand, end_session, session_of, sharers_of_memory, start_in_session
+from tests.sessions import StartCommand, commands, session_of, sharers_of_memory
 from tests.waiting import wait_until
 
 FAST = {"consumer_ms": 1.0, "seconds_per_setting": 0.3}
@@ -182,15 +181,8 @@ class TestCommand:
     @pytest.fixture
     def start(self, dataset_folder: Path, tmp_path: Path) -> Iterator[StartCommand]:
         """Starts the command in a session of its own; what is left of it is killed."""
-        started: list[subprocess.Popen[str]] = []
-
-        def call(*arguments: str) -> "subprocess.Popen[str]":
-            started.append(start_in_session("tune", "-d", str(dataset_folder), *arguments, stderr=tmp_path / "stderr"))
-            return started[-1]
-
-        yield call
-        for process in started:
-            end_session(process)
+        with commands("tune", "-d", str(dataset_folder), stderr=tmp_path / "stderr") as start:
+            yield start
 
     def test_prints_json_to_standard_output(self, start: StartCommand):
         process = start("--workers", "0,1", "--batch-sizes", "4", "--seconds-per-setting", "0.3", "--consumer-ms", "5", "--json")
