@@ -13,7 +13,8 @@
     │   └── SampleChanged  SampleUnavailable  RenderCrashed
     ├── VersionGone              a pinned dataset version is no longer served
     ├── Unavailable              not now; try again after `retry_after_seconds`
-    │   └── QueueFull  NoSlot  ShuttingDown  NotReady
+    │   ├── QueueFull  NoSlot  ShuttingDown  NotReady
+    │   └── DatasetUnavailable
     ├── DeadlineExceeded         the work took longer than the deadline
     ├── RenderFailed             a fault of the service's own while rendering
     ├── AccessError              who asks, or how, is not allowed
@@ -268,6 +269,13 @@ class NotReady(Unavailable):
     """The service is still starting."""
 
     code = "not-ready"
+
+
+class DatasetUnavailable(Unavailable):
+    """The dataset was found and cannot be listed as it is; a refresh tries again."""
+
+    code = "dataset-unavailable"
+    retry_after_seconds = 60
 
 
 class DeadlineExceeded(BatchlensError):

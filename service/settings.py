@@ -21,6 +21,9 @@ MAX_RESOLUTION = 8192
 """Largest `max_resolution`: of a photo beyond that, decoding is not the problem."""
 
 MEBIBYTE = 1 << 20
+Layout = Literal["split/class/**", "class/**", "class/group/**"]
+"""How the folders of a dataset are read; `service.sources.layout_detection` decides where the settings do not say."""
+
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -41,6 +44,7 @@ class DatasetSettings(BaseModel):
     __pydantic_extra__: dict[str, SplitSettings] = Field(init=False)
 
     max_resolution: int | None = Field(default=None, ge=1, le=MAX_RESOLUTION, description="Shorter side to which larger photos are reduced on decoding.")
+    layout: Layout | None = Field(default=None, description="What its folders are; found out if not set.")
 
     @property
     def splits(self) -> dict[str, SplitSettings]:
@@ -64,6 +68,9 @@ class Settings(BaseSettings):
         default=(Path("data"),),
         min_length=1,
         description="Folders to serve: datasets (split/class/file) or folders of datasets; the variable separates them by ':'.",
+    )
+    allowed_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        default=(), description="Folders that links in a dataset may lead to, besides its own; the variable separates them by ':'."
     )
     host: str = Field(default="127.0.0.1", min_length=1, description="Address to listen on.")
     port: int = Field(default=8000, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
@@ -89,7 +96,7 @@ class Settings(BaseSettings):
     shuffle: bool = Field(default=True, description="Whether epochs are shuffled where a request does not say.")
     recipes: dict[str, str] = Field(default_factory=dict, description="Named recipes, in addition to (or instead of) the built-in 'train' and 'val'.")
     datasets: dict[str, DatasetSettings] = Field(
-        default_factory=dict, description="Per dataset: max_resolution; per dataset and split: recipe, batch_size, shuffle."
+        default_factory=dict, description="Per dataset: layout, max_resolution; per dataset and split: recipe, batch_size, shuffle."
     )
     cache_dir: Path | None = Field(
         default=None, description="Folder that keeps the indices of large datasets; batchlens in $XDG_CACHE_HOME or in ~/.cache where none is named."
@@ -97,7 +104,7 @@ class Settings(BaseSettings):
     index_cache: bool = Field(default=True, description="Whether a kept index is used, and kept; without, every file is looked at on each start.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe messages to log.")
 
-    @field_validator("paths", mode="before")
+    @field_validator("paths", "allowed_roots", mode="before")
     @classmethod
     def _split_paths(cls, value: object) -> object:
         return tuple(each for each in value.split(os.pathsep) if each) if isinstance(value, str) else value
@@ -124,6 +131,11 @@ class Settings(BaseSettings):
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:  # a name; one like 127.example.org says nothing about where it leads
             return self.host.lower() == "localhost"
+
+    @property
+    def layouts(self) -> dict[str, Layout]:
+        """Layouts of datasets, by name, where one is set."""
+        return {name: own.layout for name, own in self.datasets.items() if own.layout is not None}
 
     @property
     def index_folder(self) -> Path | None:

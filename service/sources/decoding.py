@@ -47,12 +47,14 @@ class FolderReader:
         root: the folder; files whose real path leaves it are refused.
         max_pixels: largest image decoded, width x height.
         max_bytes: largest file read.
+        allowed_roots: real paths of folders that links in it may lead to.
     """
 
-    def __init__(self, root: Path, max_pixels: int, max_bytes: int) -> None:
+    def __init__(self, root: Path, max_pixels: int, max_bytes: int, allowed_roots: tuple[str, ...] = ()) -> None:
         self._folder = root.absolute()
         self._max_pixels = max_pixels
         self._max_bytes = max_bytes
+        self._allowed_roots = allowed_roots
 
     def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         """Decodes a sample to uint8 RGB of shape (H, W, 3); see `Reader` and `reduce`.
@@ -84,7 +86,7 @@ class FolderReader:
         except OSError as exc:
             raise SampleUnavailable("cannot be opened: the dataset's folder is gone or empty") from exc
         try:
-            stream = _open_below(root, file.path)
+            stream = _open_below(root, file.path, self._allowed_roots)
         except OSError as exc:
             if exc.errno in _MISSING and not _has_entries(root):
                 raise SampleUnavailable("cannot be opened: the dataset's folder is gone or empty") from exc  # A disk that was unmounted: it may come back.
@@ -174,14 +176,14 @@ def _real_path(path: Path) -> str:
         return real
 
 
-def _open_below(root: str, place: str) -> BinaryIO:
-    """Opens a file whose real path lies below a folder; the stream's name is that real path.
+def _open_below(root: str, place: str, allowed_roots: tuple[str, ...] = ()) -> BinaryIO:
+    """Opens a file whose real path lies below a folder, or below one of those that are allowed; the stream's name is that real path.
 
     Raises:
         UnreadableImage: it does not lie there.
     """
     with _held(os.path.join(root, place)) as (real, held):  # noqa: PTH118  a Path costs 10 us a sample
-        if not real.startswith(root.rstrip(os.sep) + os.sep):
+        if not any(real.startswith(each.rstrip(os.sep) + os.sep) for each in (root, *allowed_roots)):
             raise UnreadableImage("leads out of the dataset's folder")
         # Without waiting: a named pipe without a writer would hold up the reader for ever.
         return open(real, "rb", opener=lambda _, flags: os.open(held, flags | os.O_NONBLOCK))

@@ -45,6 +45,7 @@ class Listing(NamedTuple):
         names: the images in it, sorted, each ended by a NUL; undecodable bytes as they are.
         sizes_bytes: their sizes as native int64; -1 where one cannot be looked at.
         mtimes_ns: their times of modification, likewise; 0.
+        loose: how many images are in it that do not count.
     """
 
     error: str
@@ -54,10 +55,12 @@ class Listing(NamedTuple):
     names: bytes = b""
     sizes_bytes: bytes = b""
     mtimes_ns: bytes = b""
+    loose: int = 0
 
 
 def list_folder(path: str, has_images: bool) -> Listing:
-    """Lists one folder; images only where `has_images` says that they count."""
+    """Lists one folder; images only where `has_images` says that they count, otherwise their number."""
+    loose = 0
     folders: list[str] = []
     links: list[Link] = []
     images: list[tuple[str, int, int]] = []
@@ -69,11 +72,14 @@ def list_folder(path: str, has_images: bool) -> Listing:
                     links.append(_follow(entry, has_images))
                 elif entry.is_dir(follow_symlinks=False):
                     folders.append(entry.name)
-                elif has_images and is_image(entry.name):
-                    images.append((entry.name, *_look(entry)))
+                elif is_image(entry.name):
+                    if has_images:
+                        images.append((entry.name, *_look(entry)))
+                    else:
+                        loose += 1
     except OSError as exc:
         return Listing(exc.strerror or str(exc))
-    return Listing("", state, folders, links, *pack(images))
+    return Listing("", state, folders, links, *pack(images), loose)
 
 
 def read_state(path: str) -> tuple[int, int, int]:
@@ -129,16 +135,16 @@ def read_answers(stream: IO[bytes], count: int) -> Iterator[Listing]:
         line = stream.readline()
         if not line:
             raise EOFError
-        error, state, folders, links, lengths = json.loads(line)
-        columns = [stream.read(length) for length in lengths]
+        error, state, folders, links, loose, lengths = json.loads(line)
+        names, sizes_bytes, mtimes_ns = columns = [stream.read(length) for length in lengths]
         if [len(column) for column in columns] != lengths:
             raise EOFError
-        yield Listing(error, tuple(state), folders, [Link(*each) for each in links], *columns)
+        yield Listing(error, tuple(state), folders, [Link(*each) for each in links], names, sizes_bytes, mtimes_ns, loose)
 
 
 def _write_answer(stream: IO[bytes], listing: Listing) -> None:
     columns = (listing.names, listing.sizes_bytes, listing.mtimes_ns)
-    small = [listing.error, listing.state, listing.folders, listing.links, [len(column) for column in columns]]
+    small = [listing.error, listing.state, listing.folders, listing.links, listing.loose, [len(column) for column in columns]]
     stream.write(json.dumps(small).encode() + b"\n")
     stream.writelines(columns)
 

@@ -1,17 +1,17 @@
-"""Image folders, `split/class/file`, with the meaning of `torchvision.datasets.ImageFolder` for each split.
+"""Image folders, `split/class/file` or `class/file`, with the meaning of `torchvision.datasets.ImageFolder` for each split.
 
 Same extensions, same order of classes and files (sorted folder by folder, links followed). The differences:
 
 - classes are the union over the splits, so that one that a split lacks does not shift the numbers of the others;
 - hidden folders (`.ipynb_checkpoints`) and those that systems leave behind (`lost+found`, `__MACOSX`) are neither splits nor classes;
-- a link that leads out of the dataset's folder is refused and counted, one that leads back to where it stands is passed over;
+- a link that leads out of the dataset's folder and of those that are allowed is refused and counted, one that leads back to where it stands is passed over;
 - a folder that cannot be read is an error, not an empty one.
 """
 
-import logging
+import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -20,88 +20,114 @@ from typing import Self
 import numpy as np
 
 from service.errors import InvalidDataset
+from service.settings import Layout
 from service.sources.decoding import FolderReader
-from service.sources.folder_lister import EXTENSIONS, is_image
+from service.sources.discovery import Discovery, name_of
+from service.sources.folder_lister import EXTENSIONS
 from service.sources.index_cache import IndexCache, Trace
+from service.sources.layout import Reading
+from service.sources.layout_detection import detect
+from service.sources.left_out import ALLOW, describe_links, describe_loose, describe_similar
 from service.sources.listers import Listers
-from service.sources.source import Dataset, Index, Progress, Split, Texts, fingerprint, no_progress, printable
-from service.sources.tree import Columns, Folder, is_passed_over, walk
-
-_USUAL_SPLITS = ("train", "training", "val", "valid", "validation", "test", "testing", "dev")
-_LOG = logging.getLogger(__name__)
+from service.sources.probe import Probe
+from service.sources.source import (
+    NO_OPTIONS,
+    Dataset,
+    Discovered,
+    Index,
+    Progress,
+    SourceOptions,
+    Split,
+    Texts,
+    fingerprint,
+    no_progress,
+    printable,
+)
+from service.sources.tree import Columns, Folder, walk
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFolder:
-    """One dataset folder: `split/class/file`.
+    """One dataset folder: `split/class/**`, or `class/**`.
 
     Attributes:
         path: the folder.
+        title: the dataset's name, if that is not the folder's own.
+        layout: how it is read; decided by `layout_detection` if None.
+        allowed_roots: real paths of folders that links may lead to, besides its own.
+        notes: what its discovery has to say.
     """
 
     path: Path
+    title: str = ""
+    layout: Layout | None = None
+    allowed_roots: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
-    def discover(cls, path: Path) -> list[Self]:
-        """Finds dataset folders: the path itself if it is one, else those of its children that are.
-
-        A folder with images both at split/class/file and deeper down can be read either way: it is a dataset if one of its splits has a usual name.
-
-        Raises:
-            InvalidDataset: the path cannot be listed.
-        """
-        children = {child: _peek(child) for child in _folders(path)}
-        splits = [child for child, folders in children.items() if any(_has_image(folder) for folder in folders)]
-        if any(split.name.lower() in _USUAL_SPLITS for split in splits):
-            return [cls(path)]
-        rest = {child: folders for child, folders in children.items() if child not in splits}
-        datasets = [cls(child) for child, folders in rest.items() if any(_has_image(each) for folder in folders for each in _peek(folder))]
-        if splits and not datasets:
-            return [cls(path)]
-        for split in splits:
-            _LOG.warning("Passed over: %s, without splits: expected split/class/file, not class/file.", split)
-        return datasets
+    def discover(cls, path: Path, options: SourceOptions = NO_OPTIONS) -> Discovered[Self]:
+        """Find the dataset folders at a path; see `discovery`. One that cannot be listed is found as well: its scan says why."""
+        discovery = Discovery(path, options.layouts, options.allowed_roots)
+        sources = [cls(each.path, each.name, options.layouts.get(each.name), options.allowed_roots, each.notes) for each in discovery.found]
+        return Discovered(sources, discovery.notes)
 
     @property
     def name(self) -> str:
-        """The folder's own name; a link's own, not that of what it points to."""
-        own = self.path.absolute().name
-        return own if own not in {"", ".."} else self.path.resolve().name or "root"
+        """The dataset's name: by default the folder's own; a link's own, not that of what it points to."""
+        return self.title or name_of(self.path)
+
+    @property
+    def root(self) -> str:
+        """The folder as the operator named it, safe to print."""
+        return printable(str(self.path))
 
     def scan(
         self, max_image_pixels: int, max_image_bytes: int, cache: IndexCache | None = None, *, is_fresh: bool = False, progress: Progress = no_progress
     ) -> Dataset:
         """Lists every split; see `Source`. Errors name the dataset and places in it, not where on this machine it is: a refresh tells them to clients."""
-        root = os.path.realpath(self.path)
-        kept = None if cache is None or is_fresh else cache.load(root)
-        index = kept or self._list(root, cache, progress)
+        root, reading = os.path.realpath(self.path), self._read()
+        read_as = json.dumps([reading.layout, reading.left_out, self.allowed_roots])
+        kept = None if cache is None or is_fresh else cache.load(root, read_as)
+        index = kept or self._list(root, reading, cache, read_as, progress)
         _check_names(printable(self.name), [self.name, *index.splits, *index.classes])
         return Dataset(
             name=self.name,
             source="image_folder",
-            root=printable(str(self.path)),
+            root=self.root,
             classes=index.classes,
             splits=index.splits,
-            reader=FolderReader(self.path, max_image_pixels, max_image_bytes),
+            reader=FolderReader(self.path, max_image_pixels, max_image_bytes, self.allowed_roots),
             refused=index.refused,
             version=index.version,
+            layout=reading.layout,
+            refused_to=index.refused_to,
+            notes=(*self.notes, *reading.notes, *index.notes),
         )
 
-    def _list(self, root: str, cache: IndexCache | None, progress: Progress) -> Index:
+    def _read(self) -> Reading:
+        """Decide how the folder is read: each time, since a refresh must come to what a restart would."""
+        if self.layout is not None:
+            return Reading(self.layout)
+        return detect(Probe(self.allowed_roots), self.path, self.name) or Reading()
+
+    def _list(self, root: str, reading: Reading, cache: IndexCache | None, read_as: str, progress: Progress) -> Index:
         name, began_ns = printable(self.name), time.time_ns()
         with Listers() as listers:
-            tree = walk(root, name, listers, progress)
+            tree = walk(root, name, listers, progress, reading, self.allowed_roots)
         by_split = {split: list(folders) for split, folders in groupby(tree.folders, lambda folder: folder.place.split)}
         found = {split: folders for split, folders in by_split.items() if any(folder.count for folder in folders)}
+        left_out = describe_loose(tree, found)
         if not found:
-            links = f" {tree.refused} of its links lead out of it and are refused: serve what they point to." if tree.refused else ""
-            raise InvalidDataset(f"{name} holds no image that can be served: expected split/class/file with one of {', '.join(EXTENSIONS)}.{links}")
+            links = f" {tree.refused} of its links lead out of it and are refused: serve what they point to, or {ALLOW}." if tree.refused else ""
+            reason = f"expected {reading.expected} with one of {', '.join(EXTENSIONS)}."
+            raise InvalidDataset(" ".join([f"{name} holds no image that can be served: {reason}{links}", *reading.notes, *left_out]))
         classes = tuple(sorted({folder.place.class_name for folders in found.values() for folder in folders} - {""}))
         labels = {each: label for label, each in enumerate(classes)}
         splits = {split: _pack(split, folders, tree.columns, labels) for split, folders in found.items()}
-        index = Index(classes, splits, tree.refused, fingerprint(classes, splits))
+        notes = [*left_out, *describe_links(tree), *describe_similar("Splits", list(splits)), *describe_similar("Classes", classes)]
+        index = Index(classes, splits, tree.refused, fingerprint(classes, splits), tree.refused_to, tuple(notes))
         if cache is not None:
-            cache.store(root, index, Trace.of(tree, began_ns))
+            cache.store(root, index, Trace.of(tree, began_ns), read_as)
         return index
 
 
@@ -123,42 +149,6 @@ def _pack(name: str, folders: list[Folder], columns: Columns, labels: Mapping[st
 def _join(column: bytearray, parts: list[tuple[int, int]]) -> bytes:
     with memoryview(column) as view:
         return b"".join([view[first:last] for first, last in parts])
-
-
-def _folders(path: Path) -> list[Path]:
-    return sorted(path / each.name for each in _list(str(path), str(path)) if not is_passed_over(each.name) and _is_dir(each))
-
-
-def _peek(path: Path) -> list[Path]:
-    """As `_folders`, for a look around: what cannot be read holds nothing, and the log says so."""
-    try:
-        return _folders(path)
-    except InvalidDataset as exc:
-        _LOG.warning("Passed over: %s", exc.detail)
-        return []
-
-
-def _has_image(folder: Path) -> bool:
-    try:
-        return any(is_image(entry.name) and not _is_dir(entry) for entry in _list(str(folder), str(folder)))
-    except InvalidDataset as exc:
-        _LOG.warning("Passed over: %s", exc.detail)
-        return False
-
-
-def _list(path: str, shown: str) -> Iterator[os.DirEntry[str]]:
-    try:
-        with os.scandir(path) as entries:
-            yield from entries
-    except OSError as exc:
-        raise InvalidDataset(f"{printable(shown)} cannot be listed: {exc.strerror or exc}.") from exc
-
-
-def _is_dir(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself
-        return False
 
 
 def _check_names(dataset: str, names: list[str]) -> None:

@@ -31,7 +31,7 @@ from service.sources.tree import Tree
 
 Columns = Mapping[str, npt.NDArray[Any]]
 
-_LAYOUT = 1
+_LAYOUT = 2
 _WORTHWHILE_FILES = 50_000
 _SETTLED_SECONDS = 2.0
 _LOG = logging.getLogger(__name__)
@@ -91,11 +91,12 @@ class IndexCache:
         self._worthwhile_files = worthwhile_files
         self._settled_seconds = settled_seconds
 
-    def load(self, root: str) -> Index | None:
+    def load(self, root: str, read_as: str = "") -> Index | None:
         """Gives the index of a dataset if one was kept and everything is still as it was.
 
         Args:
             root: the dataset's real path.
+            read_as: what else a listing depends on, as text: how folders are read, where links may lead.
         """
         path, started = self._path(root), time.perf_counter()
         try:
@@ -104,7 +105,7 @@ class IndexCache:
                     _LOG.warning("The index %s belongs to another user and is not used.", path)
                     return None
                 with np.load(file, allow_pickle=False) as columns:
-                    found = _read(columns, root)
+                    found = _read(columns, root, read_as)
         except FileNotFoundError:
             return None
         except (OSError, ValueError, LookupError, TypeError, EOFError, BadZipFile, NotImplementedError, MemoryError) as exc:
@@ -116,13 +117,14 @@ class IndexCache:
         _LOG.info("The index of %s was kept and holds: checked in %.2f s.", root, time.perf_counter() - started)
         return found[0]
 
-    def store(self, root: str, index: Index, trace: Trace) -> None:
+    def store(self, root: str, index: Index, trace: Trace, read_as: str = "") -> None:
         """Keeps an index, if it is worthwhile and its folders are settled; replaces an older one at one stroke.
 
         Args:
             root: the dataset's real path.
             index: what was found there.
             trace: what it depends on.
+            read_as: see `load`.
         """
         if sum(map(len, index.splits.values())) < self._worthwhile_files:
             return
@@ -133,7 +135,7 @@ class IndexCache:
         try:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with _replacing(path) as file:
-                np.savez(file, allow_pickle=False, **_write(index, trace, root))
+                np.savez(file, allow_pickle=False, **_write(index, trace, root, read_as))
         except OSError as exc:
             _LOG.warning("The index of %s cannot be kept, so the next start lists it again: %s: %s", root, path, exc.strerror or exc)
 
@@ -155,15 +157,18 @@ def _replacing(path: Path) -> Iterator[Any]:
         raise
 
 
-def _write(index: Index, trace: Trace, root: str) -> dict[str, npt.NDArray[Any]]:
+def _write(index: Index, trace: Trace, root: str, read_as: str) -> dict[str, npt.NDArray[Any]]:
     head = {
         "layout": _LAYOUT,
         "batchlens": __version__,
         "root": root,
+        "read_as": read_as,
         "version": index.version,
         "classes": index.classes,
         "splits": list(index.splits),
         "refused": index.refused,
+        "refused_to": index.refused_to,
+        "notes": index.notes,
         "links": trace.links,
         "began_ns": trace.began_ns,
     }
@@ -176,13 +181,13 @@ def _write(index: Index, trace: Trace, root: str) -> dict[str, npt.NDArray[Any]]
     return columns
 
 
-def _read(columns: Columns, root: str) -> tuple[Index, Trace] | None:
-    """Reads what `_write` wrote; None if another layout, release or dataset wrote it. Whatever else is wrong with it raises."""
+def _read(columns: Columns, root: str, read_as: str) -> tuple[Index, Trace] | None:
+    """Reads what `_write` wrote; None if it is of another form, release, dataset or way to read it. Whatever else is wrong with it raises."""
     head = json.loads(columns["head"].tobytes())
-    if (head["layout"], head["batchlens"], head["root"]) != (_LAYOUT, __version__, root):
+    if (head["layout"], head["batchlens"], head["root"], head["read_as"]) != (_LAYOUT, __version__, root, read_as):
         return None
     splits = {name: _read_split(name, columns, f"{number}.") for number, name in enumerate(head["splits"])}
-    index = Index(tuple(head["classes"]), splits, head["refused"], head["version"])
+    index = Index(tuple(head["classes"]), splits, head["refused"], head["version"], head["refused_to"], tuple(head["notes"]))
     if fingerprint(index.classes, index.splits) != index.version:
         raise ValueError("its columns do not add up to its version")
     links = tuple((path, real, is_folder) for path, real, is_folder in head["links"])

@@ -2,16 +2,17 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, Self, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from service.errors import UnknownClass, UnknownSample, UnknownSplit
+from service.settings import Layout
 
 if TYPE_CHECKING:
     from service.sources.index_cache import IndexCache
@@ -182,14 +183,18 @@ class Index:
     Attributes:
         classes: class names in label order.
         splits: by name, in order.
-        refused: links passed over because they lead out of the root.
+        refused: links passed over because they lead where they may not.
         version: fingerprint of classes and splits.
+        refused_to: the deepest folder that all of those lead into; "" if there are none.
+        notes: sentences for the operator on what is left out.
     """
 
     classes: tuple[str, ...]
     splits: Mapping[str, Split]
     refused: int
     version: str
+    refused_to: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,8 +208,11 @@ class Dataset:
         classes: class names in label order.
         splits: by name, in order.
         reader: reads its samples.
-        refused: links passed over because they lead out of the root.
+        refused: links passed over because they lead where they may not.
         version: fingerprint of all the above.
+        layout: how its folders are read; "" if it has none.
+        refused_to: the deepest folder that all refused links lead into, for the operator alone; "" if there are none.
+        notes: sentences on what was decided and what is left out; they name nothing outside the dataset.
     """
 
     name: str
@@ -215,6 +223,9 @@ class Dataset:
     reader: Reader
     refused: int
     version: str
+    layout: str = ""
+    refused_to: str = ""
+    notes: tuple[str, ...] = ()
 
     def split(self, name: str) -> Split:
         """Gives a split; raises UnknownSplit, which lists the known ones."""
@@ -234,17 +245,53 @@ class Dataset:
         return dict(zip(self.classes, counts.tolist(), strict=True))
 
 
+S_co = TypeVar("S_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOptions:
+    """What the settings say about where datasets are and how they are read.
+
+    Attributes:
+        layouts: how the folders of a dataset are read, by its name.
+        allowed_roots: real paths of folders that links in a dataset may lead to, besides its own.
+    """
+
+    layouts: Mapping[str, Layout] = field(default_factory=dict)
+    allowed_roots: tuple[str, ...] = ()
+
+
+NO_OPTIONS = SourceOptions()
+
+
+class Discovered(NamedTuple, Generic[S_co]):
+    """What is found at a path.
+
+    Attributes:
+        sources: the datasets.
+        notes: sentences for the operator on what is left out.
+    """
+
+    sources: list[S_co]
+    notes: list[str]
+
+
 class Source(Protocol):
     """A place that holds a dataset."""
 
     @classmethod
-    def discover(cls, path: Path) -> list[Self]:
-        """Finds the datasets of this kind at a path: none, the path itself, or its children."""
+    def discover(cls, path: Path, options: SourceOptions = NO_OPTIONS) -> Discovered[Self]:
+        """Find the datasets of this kind at a path: none, the path itself, or what is below it."""
         ...
 
     @property
     def name(self) -> str:
         """The dataset's name."""
+        ...
+
+    @property
+    def root(self) -> str:
+        """The dataset's folder as the operator named it, safe to print."""
         ...
 
     def scan(
