@@ -30,6 +30,7 @@ from service.recipes.presets import named_recipes, resolve_recipe
 from service.settings import Settings
 from service.sources.catalogue import Catalogue
 from service.sources.source import Progress, no_progress
+from service.sources.unknown_names import find_unknown_names
 from service.web import docs, page
 
 _LOG = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
     limits = LoaderLimits.of(settings, Processor().memory().total_bytes)
     registry = Registry(limits, selection.current.id, inventory.torch_device)
     catalogue = Catalogue.open(settings, progress)
-    _warn_of_strangers(settings, catalogue)
+    _log_findings(settings, catalogue)
     return Services(
         settings=settings,
         catalogue=catalogue,
@@ -97,7 +98,7 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
         selection=selection,
         registry=registry,
         fingerprint=Fingerprint.of_this_process(),
-        metrics=Metrics(registry.reports, inventory.devices),
+        metrics=Metrics(registry.reports, inventory.devices, catalogue.availability),
     )
 
 
@@ -110,14 +111,17 @@ def _check_split_recipes(settings: Settings, named: Mapping[str, str]) -> None:
                 raise InvalidSettings(f"Bad settings: datasets.{dataset}.{name}.recipe: {exc.detail}", **exc.facts) from exc
 
 
-def _warn_of_strangers(settings: Settings, catalogue: Catalogue) -> None:
-    """Says which datasets and splits have settings and are not served: a name may be misspelt, or the file be for several services."""
-    served = {dataset.name: dataset.splits for dataset in catalogue.datasets}
-    for name, own in settings.datasets.items():
-        if name not in served:
-            _LOG.warning("There are settings for a dataset %r, which is not served. Served: %s.", name, ", ".join(served))
-        for split in own.splits.keys() - served.get(name, own.splits).keys():
-            _LOG.warning("There are settings for a split %r of %r, which it does not have. It has: %s.", split, name, ", ".join(served[name]))
+def _log_findings(settings: Settings, catalogue: Catalogue) -> None:
+    """Log what the operator should know of the datasets; the command line prints the same."""
+    for name, reason in catalogue.unavailable.items():
+        _LOG.warning("The dataset %r is not served: %s", name, reason)
+    for sentence in find_unknown_names(settings, catalogue):
+        _LOG.warning("%s", sentence)
+    for dataset in catalogue.datasets:
+        for note in dataset.notes:
+            _LOG.info("Dataset %r: %s", dataset.name, note)
+    for note in catalogue.notes:
+        _LOG.info("%s", note)
 
 
 @asynccontextmanager

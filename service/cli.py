@@ -124,7 +124,7 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     for each in (signal.SIGTERM, signal.SIGINT):  # From now on; uvicorn listens later.
         signal.signal(each, server.handle_exit)
     services = app.state.services
-    _OUT.print(_tabulate(services.catalogue))
+    _print_datasets(settings, services.catalogue)
     device = services.selection.current
     _OUT.print(f"Device  [bold]{device.id}[/] ({escape(device.name)}), {settings.workers} workers for each split in use", highlight=False, soft_wrap=True)
     _OUT.print(f"URL     [bold]{escape(_url(settings, listener))}[/]", highlight=False, soft_wrap=True)
@@ -168,8 +168,11 @@ async def _request(settings: Settings, path: str) -> httpx.Response:
 
 @cli.command()
 def datasets(data: Data = None) -> None:
-    """Lists the datasets that would be served."""
-    _OUT.print(_tabulate(_open_catalogue(read_settings(paths=tuple(data) if data else None))))
+    """Lists the datasets that would be served, and what is left out; exit code 1 if one of them cannot be served."""
+    settings = read_settings(paths=tuple(data) if data else None)
+    catalogue = _open_catalogue(settings)
+    _print_datasets(settings, catalogue)
+    raise typer.Exit(1 if catalogue.unavailable else 0)
 
 
 @cli.command()
@@ -307,17 +310,27 @@ def _listing_drawn() -> Iterator[TellProgress]:
             bar.stop()
 
 
-def _tabulate(catalogue: Catalogue) -> Group:
-    table, notes = Table("dataset", "split", "size", "classes"), []
+def _print_datasets(settings: Settings, catalogue: Catalogue) -> None:
+    from service.sources.unknown_names import find_unknown_names
+
+    table = Table("dataset", "split", "size", "classes")
     for dataset in catalogue.datasets:
         for split in dataset.splits.values():
             counts = dataset.class_counts(split)
             shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:_SHOWN_CLASSES])
             more = f", and {len(counts) - _SHOWN_CLASSES} more" if len(counts) > _SHOWN_CLASSES else ""
             table.add_row(escape(dataset.name), escape(split.name), str(len(split)), escape(shown + more))
-        if dataset.refused:
-            notes.append(Text(f"{dataset.name}: links that lead out of {dataset.root} are refused: {dataset.refused}", "yellow"))
-    return Group(table, *notes)
+    _OUT.print(table)
+    notes = [f"{dataset.name}: {note}" for dataset in catalogue.datasets for note in _notes_of(dataset)]
+    for note in [*notes, *catalogue.notes, *find_unknown_names(settings, catalogue)]:
+        _OUT.print(Text(note, "yellow"), soft_wrap=True)
+    for name, reason in catalogue.unavailable.items():
+        _OUT.print(Text(f"{name} is not served: {reason}", "red"), soft_wrap=True)
+
+
+def _notes_of(dataset: Dataset) -> list[str]:
+    """Return a dataset's notes, and what only the operator may know: where on this machine refused links lead."""
+    return [*dataset.notes, *([f"The refused links lead into {dataset.refused_to}."] if dataset.refused_to else [])]
 
 
 def _listen(settings: Settings) -> socket.socket:

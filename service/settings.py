@@ -4,6 +4,7 @@ Sources, strongest first: command-line flags, environment variables `BATCHLENS_*
 the defaults below. An empty variable is as good as none.
 """
 
+import difflib
 import ipaddress
 import os
 import re
@@ -21,6 +22,7 @@ MAX_RESOLUTION = 8192
 """Largest `max_resolution`: of a photo beyond that, decoding is not the problem."""
 
 MEBIBYTE = 1 << 20
+_LIKE_A_SETTING = 0.75
 Layout = Literal["split/class/**", "class/**", "class/group/**"]
 """How the folders of a dataset are read; `service.sources.layout_detection` decides where the settings do not say."""
 
@@ -186,6 +188,21 @@ def read_settings(**flags: Any) -> Settings:  # noqa: ANN401  values are checked
         raise InvalidSettings("Bad settings: " + "; ".join(_explain(error) for error in exc.errors(include_url=False))) from exc
 
 
+def misspelt_variables() -> dict[str, str]:
+    """Return variables that are no settings and are called almost like one, each with that one.
+
+    Others begin with BATCHLENS_ as well: Kubernetes sets BATCHLENS_SERVICE_HOST for a service of that name.
+    """
+    prefix, known = "BATCHLENS_", [name.upper() for name in Settings.model_fields]
+    found = {}
+    for variable in sorted(os.environ):
+        name = variable.upper().removeprefix(prefix).partition("__")[0]
+        close = difflib.get_close_matches(name, known, n=1, cutoff=_LIKE_A_SETTING)
+        if variable.upper().startswith(prefix) and name not in {*known, "CONFIG"} and close:
+            found[variable] = prefix + close[0]
+    return found
+
+
 def _user_cache() -> Path:
     """Gives the user's cache folder (XDG Base Directory Specification, which says that relative paths do not count)."""
     named = Path(os.environ.get("XDG_CACHE_HOME", ""))
@@ -209,9 +226,19 @@ def _explain(error: ErrorDetails) -> str:
     if not where:
         return message
     if error["type"] == "extra_forbidden":
-        return f"{'.'.join(map(str, where))}: There is no such setting"
+        return f"{'.'.join(map(str, where))}: There is no such setting{_suggest(where)}"
+    if error["type"] == "model_type" and where[0] == "datasets" and len(where) == 3:  # Any other name there is that of a split.
+        return f"{_name('.'.join(map(str, where)))}: There is no such setting{_suggest(where) or ', and settings of a split are a table'}"
     quoted = "" if where[0] == "token" or error["type"] == "too_short" else f", not {str(error['input'])[:100]!r}"
     return f"{_name('.'.join(map(str, where)))}: {message}{quoted}"
+
+
+def _suggest(where: tuple[int | str, ...]) -> str:
+    """Returns the closest name of a setting at that place, as a question; nothing if none is close."""
+    models: dict[int, type[BaseModel]] = {1: Settings, 3: DatasetSettings, 4: SplitSettings}
+    known = models[len(where)].model_fields if len(where) in models else ()
+    close = difflib.get_close_matches(str(where[-1]).lower(), known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _name(field: str) -> str:

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from service.errors import InvalidSettings
 from service.processor import Processor
-from service.settings import LOOPBACK, DatasetSettings, Settings, SplitSettings, read_settings
+from service.settings import LOOPBACK, DatasetSettings, Settings, SplitSettings, misspelt_variables, read_settings
 
 SECRET = "s3cret-s3cret"
 
@@ -86,6 +86,7 @@ class TestSources:
             "HOST": ("0.0.0.0", "0.0.0.0"),
             "PORT": ("1", 1),
             "ALLOWED_HOSTS": (" lab.example, *.org ,", ("lab.example", "*.org")),
+            "ALLOWED_ROOTS": ("a:/b", (Path("a"), Path("/b"))),
             "DEVICE": ("cuda:12", "cuda:12"),
             "WORKERS": ("0", 0),
             "SLAB_BYTES": ("1048576", 1 << 20),
@@ -170,9 +171,46 @@ class TestDatasets:
         toml.write_text(f"[datasets.pets]\nmax_resolution = {value}\n")
         assert complaint().startswith("datasets.pets.max_resolution (BATCHLENS_DATASETS__PETS__MAX_RESOLUTION): Input should be ")
 
-    def test_that_are_no_settings_are_told(self, toml: Path):
-        toml.write_text("[datasets.pets]\nmaxresolution = 3\n")
-        assert complaint().startswith("datasets.pets.maxresolution (")
+    @pytest.mark.parametrize(
+        ("line", "message"),
+        [
+            ("maxresolution = 3", "There is no such setting (did you mean max_resolution?)"),
+            ('layuot = "class/**"', "There is no such setting (did you mean layout?)"),
+            ('train = "small"', "There is no such setting, and settings of a split are a table"),
+        ],
+    )
+    def test_that_are_no_settings_are_told(self, line: str, message: str, toml: Path):
+        toml.write_text(f"[datasets.pets]\n{line}\n")
+        name = line.partition(" ")[0]
+        assert complaint() == f"datasets.pets.{name} (BATCHLENS_DATASETS__PETS__{name.upper()}): {message}"
+
+    def test_have_a_layout(self, toml: Path):
+        toml.write_text('[datasets.pets]\nlayout = "class/group/**"\n[datasets.cars]\n')
+        assert read_settings().layouts == {"pets": "class/group/**"}
+        toml.write_text('[datasets.pets]\nlayout = "group/class"\n')
+        assert complaint() == (
+            "datasets.pets.layout (BATCHLENS_DATASETS__PETS__LAYOUT): Input should be 'split/class/**', 'class/**' or 'class/group/**', not 'group/class'"
+        )
+
+
+class TestMisspeltVariables:
+    def test_are_found_with_the_name_that_was_meant(self, monkeypatch: pytest.MonkeyPatch):
+        for name in ("WORKRES", "BATCHSIZE", "Dataset__PETS__LAYOUT", "PROT"):
+            monkeypatch.setenv(f"BATCHLENS_{name}", "1")
+        assert misspelt_variables() == {
+            "BATCHLENS_BATCHSIZE": "BATCHLENS_BATCH_SIZE",
+            "BATCHLENS_Dataset__PETS__LAYOUT": "BATCHLENS_DATASETS",
+            "BATCHLENS_PROT": "BATCHLENS_PORT",
+            "BATCHLENS_WORKRES": "BATCHLENS_WORKERS",
+        }
+
+    @pytest.mark.parametrize(
+        "name",
+        ["BATCHLENS_CONFIG", "BATCHLENS_WORKERS", "batchlens_recipes__a", "BATCHLENS_DATA", "BATCHLENS_SERVICE_HOST", "BATCHLENS_PORT_8000_TCP", "WORKRES"],
+    )
+    def test_are_not_those_that_are_right_or_of_others(self, name: str, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv(name, "1")
+        assert misspelt_variables() == {}
 
 
 class TestSplits:
@@ -188,7 +226,7 @@ class TestSplits:
         toml.write_text("[datasets.pets.train]\nbatch_size = 0\nbatchsize = 8\n")
         assert complaint() == (
             "datasets.pets.train.batch_size (BATCHLENS_DATASETS__PETS__TRAIN__BATCH_SIZE): Input should be greater than or equal to 1, not '0'; "
-            "datasets.pets.train.batchsize: There is no such setting"
+            "datasets.pets.train.batchsize: There is no such setting (did you mean batch_size?)"
         )
 
     def test_keep_to_the_largest_batch(self, toml: Path):
@@ -237,7 +275,7 @@ class TestComplaints:
             read_settings()
 
     def test_every_field_that_can_be_wrong_is_tried(self):
-        assert {name.lower() for name, *_ in BAD} == set(Settings.model_fields) - {"paths", "host", "allowed_hosts", "token", "cache_dir"}
+        assert {name.lower() for name, *_ in BAD} == set(Settings.model_fields) - {"paths", "host", "allowed_hosts", "allowed_roots", "token", "cache_dir"}
 
     def test_of_flags_and_the_file_read_the_same(self, toml: Path):
         toml.write_text("port = 70000")
@@ -251,10 +289,11 @@ class TestComplaints:
 
     def test_unknown_keys_of_the_file(self, toml: Path):
         toml.write_text(f'prot = 1\ntokn = "{SECRET}"\n')
-        assert complaint() == "prot: There is no such setting; tokn: There is no such setting"
+        assert complaint() == "prot: There is no such setting (did you mean port?); tokn: There is no such setting (did you mean token?)"
 
     def test_unknown_flags(self):
-        assert complaint(prot=1) == "prot: There is no such setting"
+        assert complaint(prot=1) == "prot: There is no such setting (did you mean port?)"
+        assert complaint(colour=1) == "colour: There is no such setting"
 
     def test_a_file_that_is_no_toml(self, toml: Path):
         toml.write_text("port = 1\nport 2\n")

@@ -6,11 +6,11 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path
 from fastapi import Query as QueryParameters
 
-from service.api.dependencies import DatasetDep, Services, ServicesDep, SplitDep, allow_write
+from service.api.dependencies import DatasetDep, DatasetName, Services, ServicesDep, SplitDep, allow_write
 from service.api.errors import problems
 from service.api.orders import make_address
 from service.api.queries import EpochQuery
-from service.api.schemas import ClassList, DatasetDetail, DatasetList, DatasetSummary, EpochDetail, LoaderReport, SplitDetail, SplitState
+from service.api.schemas import ClassList, DatasetDetail, DatasetList, DatasetSummary, EpochDetail, LoaderReport, SplitDetail, SplitState, UnavailableDataset
 from service.errors import InvalidDataset, InvalidRecipe, MissingToken, UnknownDataset, UnknownSplit, VersionGone, WritesForbidden
 from service.planning.plan import count_steps
 from service.sources.source import Dataset, Split
@@ -21,9 +21,12 @@ _SHOWN_STEPS = 8
 
 @router.get("/datasets", responses=problems())
 def list_datasets(services: ServicesDep) -> DatasetList:
-    """Lists every dataset: name, source, version, and the size of each split."""
+    """Lists every dataset: name, source, version, and the size of each split; and those that cannot be served, with the reason."""
+    catalogue = services.catalogue
     return DatasetList(
-        datasets=[DatasetSummary(name=each.name, source=each.source, version=each.version, splits=_sizes(each)) for each in services.catalogue.datasets]
+        datasets=[DatasetSummary(name=each.name, source=each.source, version=each.version, splits=_sizes(each)) for each in catalogue.datasets],
+        unavailable=[UnavailableDataset(name=name, reason=reason) for name, reason in catalogue.unavailable.items()],
+        notes=list(catalogue.notes),
     )
 
 
@@ -36,7 +39,9 @@ def get_dataset_detail(services: ServicesDep, dataset: DatasetDep) -> DatasetDet
         root=_shown_root(dataset.root),
         version=dataset.version,
         classes=list(dataset.classes),
+        layout=dataset.layout,
         refused=dataset.refused,
+        notes=list(dataset.notes),
         max_resolution=services.settings.for_dataset(dataset.name).max_resolution,
         splits={name: describe_split(services, dataset, split) for name, split in dataset.splits.items()},
     )
@@ -47,9 +52,12 @@ def get_dataset_detail(services: ServicesDep, dataset: DatasetDep) -> DatasetDet
     dependencies=[Depends(allow_write)],
     responses=problems(UnknownDataset, InvalidDataset, MissingToken, WritesForbidden),
 )
-def refresh_dataset(services: ServicesDep, dataset: DatasetDep) -> DatasetDetail:
-    """Lists a dataset anew. A changed folder gets a new version; requests under way finish on the old listing, and pinned ones answer 409 from now on."""
-    listed = services.catalogue.refresh(dataset.name)
+def refresh_dataset(services: ServicesDep, dataset: DatasetName) -> DatasetDetail:
+    """Lists a dataset anew. A changed folder gets a new version; requests under way finish on the old listing, and pinned ones answer 409 from now on.
+
+    One that could not be listed before is served from now on.
+    """
+    listed = services.catalogue.refresh(dataset)
     services.registry.close_missing(listed)
     return get_dataset_detail(services, listed)
 

@@ -49,8 +49,11 @@ async def get_services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(get_services)]
 
 
-async def get_dataset(services: ServicesDep, dataset: Annotated[str, Path(description="A dataset's name.", examples=["shapes"])]) -> Dataset:
-    """Gives the dataset in the path; raises UnknownDataset."""
+DatasetName = Annotated[str, Path(description="A dataset's name.", examples=["shapes"])]
+
+
+async def get_dataset(services: ServicesDep, dataset: DatasetName) -> Dataset:
+    """Gives the dataset in the path; raises UnknownDataset and DatasetUnavailable."""
     return services.catalogue.dataset(dataset)
 
 

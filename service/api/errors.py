@@ -82,6 +82,8 @@ def problems(*kinds: type[errors.BatchlensError]) -> dict[int | str, dict[str, A
     """
     described: dict[int | str, dict[str, Any]] = {}
     shared: list[type[errors.BatchlensError]] = [errors.InvalidParameter, errors.ForeignHost, errors.ForeignOrigin, errors.InternalError]
+    if errors.UnknownDataset in kinds:
+        shared.append(errors.DatasetUnavailable)  # Whoever names a dataset may name one that cannot be listed.
     for kind in [*kinds, *shared]:
         status, text = status_of(kind), (kind.__doc__ or "").strip()
         entry = described.setdefault(status, _describe_status(status))

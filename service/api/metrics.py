@@ -11,6 +11,7 @@ from service.devices.device import Device
 
 Reports = Callable[[], list[dict[str, Any]]]
 Devices = Callable[[], Iterable[Device]]
+Availability = Callable[[], Mapping[str, bool]]
 _METHODS = {"GET", "HEAD", "PUT", "POST", "DELETE"}
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _COUNTERS = {
@@ -31,9 +32,10 @@ class Metrics:
     Args:
         reports: gives the state of every open loader.
         devices: describes every device.
+        availability: whether each dataset that was found is served, by name.
     """
 
-    def __init__(self, reports: Reports, devices: Devices) -> None:
+    def __init__(self, reports: Reports, devices: Devices, availability: Availability = dict) -> None:
         self.registry = CollectorRegistry()
         self._requests = Counter("batchlens_requests", "Requests answered.", ["method", "route", "code"], registry=self.registry)
         self._seconds = Histogram("batchlens_request_seconds", "Time to answer.", ["route"], buckets=_SECONDS, registry=self.registry)
@@ -42,6 +44,7 @@ class Metrics:
         )
         self.registry.register(_LoaderCollector(reports))
         self.registry.register(_DeviceCollector(devices))
+        self.registry.register(_DatasetCollector(availability))
         ProcessCollector(registry=self.registry)
 
     def count(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -88,6 +91,17 @@ class _DeviceCollector(Collector):
                 free.add_metric([device.id], device.memory.free_bytes)
         yield size
         yield free
+
+
+class _DatasetCollector(Collector):
+    def __init__(self, availability: Availability) -> None:
+        self._availability = availability
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        gauge = GaugeMetricFamily("batchlens_dataset_available", "1 if a dataset is served, 0 if it was found and cannot be listed.", labels=["dataset"])
+        for name, is_served in self._availability().items():
+            gauge.add_metric([name], is_served)
+        yield gauge
 
 
 def _gauge(name: str, text: str, reports: list[dict[str, Any]], value: Callable[[dict[str, Any]], float]) -> GaugeMetricFamily:

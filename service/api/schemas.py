@@ -26,10 +26,19 @@ class DatasetSummary(BaseModel):
     splits: dict[str, int] = Field(description="Samples in each split.")
 
 
+class UnavailableDataset(BaseModel):
+    """A dataset that was found and is not served."""
+
+    name: str
+    reason: str = Field(description="What is wrong with it; once that is mended, `POST /datasets/{dataset}/refresh` brings it in.")
+
+
 class DatasetList(BaseModel):
-    """Every dataset served."""
+    """Every dataset served, and those that cannot be."""
 
     datasets: list[DatasetSummary]
+    unavailable: list[UnavailableDataset] = Field(description="Datasets that were found and cannot be listed, with the reason.")
+    notes: list[str] = Field(description="What lies beside the datasets and is none.")
 
 
 class SplitDetail(BaseModel):
@@ -52,7 +61,9 @@ class DatasetDetail(BaseModel):
     root: str = Field(description="The folder, relative to where the service was started if it lies below that, else its name.")
     version: str
     classes: list[str] = Field(description="Class names in label order.")
+    layout: str = Field(description="How the folders are read: split/class/**, class/** or class/group/**.")
     refused: int = Field(description="Links passed over because they lead out of the folder.")
+    notes: list[str] = Field(description="What was decided when the folder was read and what is left out, with the setting that says it otherwise.")
     max_resolution: int | None = Field(description="Shorter side to which larger photos are reduced where a request does not say; null for none.")
     splits: dict[str, SplitDetail]
 

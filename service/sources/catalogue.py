@@ -1,6 +1,5 @@
 """The datasets that are served: found once at start-up, by name."""
 
-import logging
 import os
 import threading
 from collections.abc import Iterable, Mapping
@@ -16,8 +15,6 @@ from service.sources.source import NO_OPTIONS, Dataset, Discovered, Progress, So
 
 SOURCES: Mapping[str, type[Source]] = {"image_folder": ImageFolder}
 """Every kind of source; tried in this order on each path."""
-
-_LOG = logging.getLogger(__name__)
 
 
 class Catalogue:
@@ -75,6 +72,10 @@ class Catalogue:
         """Why datasets that were found are not served, by name."""
         return dict(self._unavailable)
 
+    def availability(self) -> dict[str, bool]:
+        """Return whether each dataset that was found is served, by name."""
+        return {name: name in self._datasets for name in self._sources}
+
     @property
     def notes(self) -> tuple[str, ...]:
         """Sentences on what lies at the paths and is no dataset."""
@@ -125,7 +126,6 @@ class Catalogue:
                 self._datasets[name] = source.scan(*self._limits, self._cache, progress=progress)
             except InvalidDataset as exc:
                 self._unavailable[name] = exc.detail
-                _LOG.warning("The dataset %r is not served: %s", name, exc.detail)
 
 
 def _keep_unchanged(before: Dataset | None, listed: Dataset) -> Dataset:

@@ -100,7 +100,7 @@ class ImageFolder:
             refused=index.refused,
             version=index.version,
             layout=reading.layout,
-            refused_to=index.refused_to,
+            refused_to=printable(index.refused_to),
             notes=(*self.notes, *reading.notes, *index.notes),
         )
 

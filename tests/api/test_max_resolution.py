@@ -119,8 +119,8 @@ def test_names_in_the_settings_that_are_not_served_are_told(open_client: OpenCli
     caplog.set_level(logging.WARNING)
     open_client(datasets={"pets": {"train": {"batch_size": 2}, "vall": {"batch_size": 3}}, "petz": {"max_resolution": 30}})
     assert [each.getMessage() for each in caplog.records] == [
-        "There are settings for a split 'vall' of 'pets', which it does not have. It has: train, val.",
-        "There are settings for a dataset 'petz', which is not served. Served: pets.",
+        "There are settings for a split 'vall' of 'pets', which it does not have. It has: train, val. Did you mean 'val'?",
+        "There are settings for a dataset 'petz', which is not served. Served: pets. Did you mean 'pets'?",
     ]
 
 
