@@ -9,8 +9,10 @@ from typing import Self
 
 from service.errors import DatasetUnavailable, InvalidDataset, NoDatasetFound, UnknownDataset
 from service.settings import Settings
+from service.sources.discovery import name_of
 from service.sources.image_folder import ImageFolder
 from service.sources.index_cache import IndexCache
+from service.sources.layout import CLASS, setting
 from service.sources.source import NO_OPTIONS, Dataset, Discovered, Progress, Source, SourceOptions, no_progress, printable
 
 SOURCES: Mapping[str, type[Source]] = {"image_folder": ImageFolder}
@@ -147,4 +149,5 @@ def _discover(path: Path, options: SourceOptions) -> Discovered[Source]:
             return found
         notes += found.notes
     expected = "expected images at split/class/file or class/file below it or below one of its folders."
-    raise NoDatasetFound(" ".join([f"{path} holds no dataset: {expected}", *notes]))
+    other = f"For folders of another kind: {setting(name_of(path), CLASS)}."
+    raise NoDatasetFound(" ".join([f"{path} holds no dataset: {expected}", *(notes or [other])]))

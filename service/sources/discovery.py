@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from service.settings import Layout
-from service.sources.layout import CLASS, enumerate_names, setting
+from service.sources.layout import CLASS, CLASS_GROUP, enumerate_names, setting
 from service.sources.layout_detection import detect_without_split_names
 from service.sources.probe import Probe, is_split_name
 from service.sources.source import printable
@@ -71,10 +71,13 @@ class Discovery:
         if not are_named and not any(map(probe.has_splits, folders)) and detect_without_split_names(probe, path, name):
             return own
         found = [each for folder in folders if (each := self._find_in(folder)) is not None]
-        if not found and any(is_split_name(each.name) and probe.is_locked(each) for each in folders):
+        if all(probe.is_locked(each.path) for each in found) and any(is_split_name(each.name) and probe.is_locked(each) for each in folders):
             return own
         if not found and (note := self._explain(path, name)):
             self.notes.insert(0, note)
+        if len(found) > 1 and not are_named and not any(probe.has_splits(each.path) for each in found):
+            names = enumerate_names([printable(each.name) for each in found])
+            self.notes.insert(0, f"Read as a folder of datasets: {names}. {setting(name, CLASS_GROUP)} reads it as one.")
         return self._named_by_path(found)
 
     def _find_in(self, folder: Path) -> Found | None:

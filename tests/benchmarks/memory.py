@@ -19,7 +19,7 @@ import os, sys, time
 from pathlib import Path
 from service.sources.image_folder import ImageFolder
 rss_bytes = lambda: int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-few, source = ImageFolder.discover(Path(sys.argv[1]))
+few, source = ImageFolder.discover(Path(sys.argv[1])).sources
 few.scan(10**9, 10**9)
 before, begun = rss_bytes(), time.perf_counter()
 dataset = source.scan(10**9, 10**9)

@@ -56,7 +56,7 @@ def path(kind: str, tmp_path: Path, make_image: Callable[..., Path]) -> Path:
 
 @pytest.fixture
 def source(kind: str, path: Path) -> Source:
-    (found,) = SOURCES[kind].discover(path)
+    (found,) = SOURCES[kind].discover(path).sources
     return found
 
 
@@ -70,11 +70,11 @@ def files(dataset: Dataset) -> list[File]:
 
 
 def test_discovers_nothing_where_nothing_is(kind: str, tmp_path: Path):
-    assert SOURCES[kind].discover(tmp_path) == []
+    assert SOURCES[kind].discover(tmp_path) == ([], [])
 
 
 def test_discovers_from_the_folder_above(kind: str, path: Path):
-    assert [each.name for each in SOURCES[kind].discover(path.parent)] == ["pets"]
+    assert [each.name for each in SOURCES[kind].discover(path.parent).sources] == ["pets"]
 
 
 def test_the_catalogue_finds_it_as_its_own_kind(kind: str, path: Path):
@@ -83,7 +83,7 @@ def test_the_catalogue_finds_it_as_its_own_kind(kind: str, path: Path):
 
 
 def test_lists_splits_classes_and_samples_in_order(kind: str, dataset: Dataset):
-    assert (dataset.name, dataset.source, dataset.refused) == ("pets", kind, 0)
+    assert (dataset.name, dataset.source, dataset.refused, dataset.notes) == ("pets", kind, 0, ())
     assert dataset.classes == ("cat", "dog", "owl")
     listed = [
         (name, dataset.classes[split.labels[index]], Path(split.file(index).path).name) for name, split in dataset.splits.items() for index in range(len(split))

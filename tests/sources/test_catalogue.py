@@ -1,5 +1,6 @@
 """What is found at the paths an operator names, and what is said where nothing is."""
 
+import os
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from service.errors import InvalidDataset, NoDatasetFound, UnknownDataset
+from service.errors import DatasetUnavailable, InvalidDataset, NoDatasetFound, UnknownDataset
 from service.sources.catalogue import Catalogue
 from service.sources.image_folder import ImageFolder
 from service.sources.index_cache import IndexCache
@@ -38,10 +39,16 @@ def test_what_is_no_dataset_beside_datasets_is_passed_over(plant: Plant):
     assert find(root) == ["pets"]
 
 
-def test_folders_without_splits_beside_datasets_are_passed_over_with_a_warning(plant: Plant, caplog: pytest.LogCaptureFixture):
+def test_folders_without_splits_beside_datasets_are_datasets(plant: Plant):
     root = plant("pets/train/cat/1.jpg", "flowers/rose/1.jpg", "flowers/tulip/1.jpg")
-    assert find(root) == ["pets"]
-    assert f"Passed over: {root}/flowers, without splits: expected split/class/file, not class/file." in caplog.text
+    flowers, pets = Catalogue([root], 10**8, 10**9).datasets
+    assert (list(flowers.splits), flowers.classes) == (["all"], ("rose", "tulip"))
+    assert (list(pets.splits), pets.classes, pets.notes) == (["train"], ("cat",), ())
+
+
+def test_what_is_left_out_beside_datasets_is_noted(plant: Plant):
+    catalogue = Catalogue([plant("pets/train/cat/1.jpg", "flat/1.jpg")], 10**8, 10**9)
+    assert catalogue.notes == ("flat/ is left out: its images lie in no class folder.",)
 
 
 def test_a_dataset_with_pictures_deeper_down_is_one_dataset(plant: Plant):
@@ -76,11 +83,13 @@ def test_one_name_twice(plant: Plant):
         find(root / "a", root / "a")
 
 
-@pytest.mark.parametrize("place", ["notes.txt", "1.jpg", "cat/1.jpg", "train/cat/notes.txt", "a/train/cat/deep/deeper/1.jpg", "train/cat/1.jpg/"])
+@pytest.mark.parametrize(
+    "place", ["notes.txt", "1.jpg", "train/1.jpg", "train/cat/notes.txt", "a/b/c/d/1.jpg", "a/b/c/d/e/train/cat/1.jpg", "train/cat/1.jpg/"]
+)
 def test_folders_without_a_dataset(place: str, plant: Plant):
     root = plant("empty-file") if place.endswith("/") else plant(place)
     (root / place).mkdir(parents=True, exist_ok=True) if place.endswith("/") else None
-    with pytest.raises(NoDatasetFound, match=r"holds no dataset: expected images at split/class/file below it or below one of its folders\.") as caught:
+    with pytest.raises(NoDatasetFound, match=r"holds no dataset: expected images at split/class/file or class/file below it or below one") as caught:
         find(root)
     assert str(root) in caught.value.detail
 
@@ -89,7 +98,7 @@ def test_folders_without_a_dataset(place: str, plant: Plant):
 def test_paths_that_are_no_folders(place: str, plant: Plant):
     root = plant("notes.txt")
     (root / "self").symlink_to("self")
-    with pytest.raises(NoDatasetFound, match=r"is no folder\. Name a dataset \(split/class/file\) or a folder of datasets\.") as caught:
+    with pytest.raises(NoDatasetFound, match=r"is no folder\. Name a dataset \(split/class/file or class/file\) or a folder of datasets\.") as caught:
         find(root / place)
     assert place in caught.value.detail
 
@@ -101,12 +110,73 @@ def test_a_path_below_a_locked_folder(public_folder: Path, plant: Plant, as_nobo
         find(path)
 
 
-def test_one_broken_dataset_says_so_at_once(plant: Plant):
-    root = plant("pets/train/cat/1.jpg", "store/x/cat/2.jpg")
-    (root / "pets2/train").mkdir(parents=True)
-    (root / "pets2/train/cat").symlink_to("../../store/x/cat")
-    with pytest.raises(InvalidDataset, match=r"pets2 holds no image that can be served.*1 of its links lead out of it"):
-        find(root)
+def spoil(root: Path) -> str:
+    """Gives a dataset a class whose only image is a link out of it, and no other image; tells the reason that is expected."""
+    (root / "train/cat").mkdir(parents=True)
+    (root / "train/cat/1.jpg").symlink_to("/etc/hostname")
+    return f"{root.name} holds no image that can be served: expected split/class/file with one of "
+
+
+class TestBadDatasets:
+    @pytest.fixture
+    def root(self, plant: Plant) -> Path:
+        return plant("cars/train/bus/1.jpg", "pets/train/cat/1.jpg")
+
+    def test_leave_the_others_served(self, root: Path):
+        reason = spoil(root / "birds")
+        (root / os.fsdecode(b"fish/train/caf\xe9")).mkdir(parents=True)
+        (root / os.fsdecode(b"fish/train/caf\xe9/1.jpg")).touch()
+        catalogue = Catalogue([root], 10**8, 10**9)
+        assert [each.name for each in catalogue.datasets] == ["cars", "pets"]
+        assert list(catalogue.unavailable) == ["birds", "fish"]
+        assert catalogue.unavailable["birds"].startswith(reason)
+        assert "1 of its links lead out of it and are refused: serve what they point to, or name" in catalogue.unavailable["birds"]
+        assert catalogue.unavailable["fish"] == "fish: the name 'caf\ufffd' is not UTF-8, so no URL can carry it. Rename that folder."
+        assert catalogue.availability() == {"birds": False, "cars": True, "fish": False, "pets": True}
+
+    def test_say_why_when_they_are_asked_for(self, root: Path):
+        spoil(root / "birds")
+        with pytest.raises(DatasetUnavailable, match=r"The dataset 'birds' is not served: birds holds no image") as caught:
+            Catalogue([root], 10**8, 10**9).dataset("birds")
+        assert str(root) not in caught.value.detail
+
+    @pytest.mark.parametrize("place", ["birds", "birds/train", "birds/train/owl", "birds/train/owl/deep"])
+    def test_are_those_with_a_folder_that_cannot_be_listed(self, place: str, public_folder: Path, plant: Plant, as_nobody: AsNobody):
+        (plant("birds/train/owl/deep/1.jpg", "pets/train/cat/1.jpg", root=public_folder) / place).chmod(0)
+        with as_nobody():
+            catalogue = Catalogue([public_folder], 10**8, 10**9)
+        assert [each.name for each in catalogue.datasets] == ["pets"]
+        assert catalogue.unavailable == {"birds": f"{place} cannot be listed: Permission denied."}
+
+    def test_alone_are_an_error(self, plant: Plant, tmp_path: Path):
+        root = plant("notes.txt", root=tmp_path / "bad")
+        reasons = [spoil(root / "birds"), spoil(root / "fish")]
+        with pytest.raises(InvalidDataset) as caught:
+            find(root)
+        assert all(reason in caught.value.detail for reason in reasons)
+
+    def test_come_in_with_a_refresh_once_they_are_mended(self, root: Path, plant: Plant):
+        spoil(root / "birds")
+        catalogue = Catalogue([root], 10**8, 10**9)
+        with pytest.raises(InvalidDataset, match="holds no image"):
+            catalogue.refresh("birds")
+        assert list(catalogue.unavailable) == ["birds"]
+        plant("birds/train/owl/1.jpg")
+        assert catalogue.refresh("birds") is catalogue.dataset("birds") is catalogue.datasets[0]
+        assert catalogue.unavailable == {}
+
+    def test_give_their_latest_reason(self, root: Path):
+        spoil(root / "birds")
+        catalogue = Catalogue([root], 10**8, 10**9)
+        shutil.rmtree(root / "birds")
+        with pytest.raises(InvalidDataset, match="cannot be listed"):
+            catalogue.refresh("birds")
+        assert catalogue.unavailable == {"birds": "birds cannot be listed: No such file or directory."}
+
+    def test_with_the_name_of_another_are_still_an_error(self, root: Path, plant: Plant):
+        spoil(root / "birds")
+        with pytest.raises(InvalidDataset, match="Two datasets are called 'birds'"):
+            find(root, plant("more/birds/train/owl/1.jpg") / "more")
 
 
 def test_unknown_names_list_the_known(plant: Plant):
@@ -133,6 +203,16 @@ class TestRefresh:
         assert catalogue.refresh("pets") is catalogue.datasets[0] is catalogue.dataset("pets")
         before = catalogue.dataset("pets")
         assert catalogue.refresh("pets") is before
+
+    def test_tells_what_is_left_out_now(self, plant: Plant):
+        root = plant("pets/train/cat/1.jpg")
+        catalogue = Catalogue([root], 10**8, 10**9)
+        before = catalogue.dataset("pets")
+        plant("pets/val/1.jpg")
+        after = catalogue.refresh("pets")
+        assert (before.notes, after.notes) == ((), ("val/ is left out: no class folder holds its 1 image.",))
+        assert (after.version, after.splits) == (before.version, before.splits)
+        assert catalogue.refresh("pets") is after
 
     def test_keeps_the_listing_where_there_is_none_to_take_its_place(self, plant: Plant):
         root = plant("pets/train/cat/1.jpg")

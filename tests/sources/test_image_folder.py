@@ -13,6 +13,7 @@ from torchvision.datasets import ImageFolder as TorchvisionFolder
 from torchvision.datasets.folder import IMG_EXTENSIONS
 
 from service.errors import InvalidDataset, UnreadableImage
+from service.sources.catalogue import Catalogue
 from service.sources.image_folder import EXTENSIONS, ImageFolder
 from service.sources.source import Dataset
 from tests.sources.conftest import AsNobody, Plant, Scan
@@ -286,19 +287,18 @@ class TestUnreadableFolders:
         with as_nobody(), pytest.raises(InvalidDataset, match="train/b cannot be listed: Permission denied"):
             scan(public_folder)
 
-    def test_a_dataset_among_others_is_passed_over_with_a_warning(
-        self, public_folder: Path, plant: Plant, as_nobody: AsNobody, caplog: pytest.LogCaptureFixture
-    ):
+    def test_a_dataset_among_others_is_found_and_says_why_it_cannot_be_listed(self, public_folder: Path, plant: Plant, as_nobody: AsNobody, scan: Scan):
         (plant("locked/train/a/1.jpg", "pets/train/a/1.jpg", root=public_folder) / "locked").chmod(0)
         with as_nobody():
-            found = ImageFolder.discover(public_folder)
-        assert [each.name for each in found] == ["pets"]
-        assert "locked cannot be listed: Permission denied" in caplog.text
+            locked, pets = ImageFolder.discover(public_folder).sources
+            with pytest.raises(InvalidDataset, match="locked cannot be listed: Permission denied"):
+                locked.scan(1, 1)
+        assert (locked.name, pets.name) == ("locked", "pets")
 
     def test_the_named_one_is_an_error(self, public_folder: Path, plant: Plant, as_nobody: AsNobody):
         (plant("pets/train/a/1.jpg", root=public_folder) / "pets").chmod(0)
         with as_nobody(), pytest.raises(InvalidDataset, match="pets cannot be listed: Permission denied"):
-            ImageFolder.discover(public_folder / "pets")
+            Catalogue([public_folder / "pets"], 1, 1)
 
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=12).filter(lambda name: name not in {".", ".."})

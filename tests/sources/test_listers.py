@@ -25,7 +25,7 @@ def odd_folder(plant: Plant) -> Path:
 def test_a_listing_holds_images_folders_and_links(odd_folder: Path):
     listing = list_folder(str(odd_folder), has_images=True)
     status = odd_folder.stat()
-    assert (listing.error, listing.state) == ("", (status.st_ino, status.st_mtime_ns, status.st_ctime_ns))
+    assert (listing.error, listing.loose, listing.state) == ("", 0, (status.st_ino, status.st_mtime_ns, status.st_ctime_ns))
     assert listing.folders == ["deep"]
     names = [os.fsdecode(name) for name in listing.names.split(b"\0")]
     assert names == [*sorted([".d.webp", "a.PNG", "b.jpg", "new\nline.jpg", "\uffee.jpg", "\U0001f41d.jpg", os.fsdecode(b"\xff.jpg")]), ""]
@@ -44,7 +44,7 @@ def test_a_listing_holds_images_folders_and_links(odd_folder: Path):
 
 def test_images_are_left_out_where_they_do_not_count(odd_folder: Path):
     listing = list_folder(str(odd_folder), has_images=False)
-    assert (listing.folders, listing.names, listing.sizes_bytes, listing.mtimes_ns) == (["deep"], b"", b"", b"")
+    assert (listing.folders, listing.names, listing.sizes_bytes, listing.mtimes_ns, listing.loose) == (["deep"], b"", b"", b"", 7)
 
 
 def test_what_cannot_be_listed_says_why(public_folder: Path, plant: Plant, as_nobody: AsNobody):
@@ -103,7 +103,7 @@ def test_an_answer_that_breaks_off_is_an_error():
     asked = io.BytesIO()
     write_request(asked, ["a", os.fsdecode(b"\xff")], has_images=True)
     assert asked.getvalue() == b'[true, ["a", "\\udcff"]]\n'
-    for content in (b"", b'["", [1, 2, 3], [], [], [3, 8, 8]]\na\0'):
+    for content in (b"", b'["", [1, 2, 3], [], [], 0, [3, 8, 8]]\na\0'):
         with pytest.raises(EOFError):
             list(read_answers(io.BytesIO(content), 1))
 
