@@ -281,6 +281,151 @@ class TestLinks:
         assert (dataset.name, dataset.refused, listing(dataset, "train")) == ("pets", 0, [("train/a/1.jpg", 0)])
 
 
+class TestAllowedRoots:
+    """Links to a store beside the dataset: a cache of Hugging Face, DVC, git-annex."""
+
+    @pytest.fixture
+    def snapshot(self, plant: Plant, make_image: Callable[..., Path]) -> Path:
+        root = plant("hub/snapshots/0f1e/README.md") / "hub/snapshots/0f1e"
+        for number, place in enumerate(("train/cat/1.png", "train/dog/2.png", "val/cat/3.png")):
+            blob = make_image(plant() / f"hub/blobs/{number}.png", (10 + number, 9)).rename(plant() / f"hub/blobs/{number}")
+            (root / place).parent.mkdir(parents=True)
+            (root / place).symlink_to(os.path.relpath(blob, (root / place).parent))
+        return root
+
+    def allow(self, path: Path, *roots: Path) -> Dataset:
+        return ImageFolder(path, allowed_roots=tuple(os.path.realpath(each) for each in roots)).scan(10**8, 10**9)
+
+    def test_are_followed_and_read(self, snapshot: Path):
+        dataset = self.allow(snapshot, snapshot.parents[1])
+        assert (dataset.refused, dataset.notes, dataset.classes) == (0, (), ("cat", "dog"))
+        assert [path for path, _ in listing(dataset, "train")] == [path for path, _ in listing_of_torchvision(snapshot, "train")]
+        for split in dataset.splits.values():
+            for index in range(len(split)):
+                file = split.file(index)
+                assert dataset.reader.pixels(file).shape == (9, 9 + int(Path(file.path).stem), 3)
+                assert dataset.reader.original(file) == (snapshot / file.path).resolve()
+
+    def test_are_told_where_they_are_not_allowed(self, snapshot: Path, plant: Plant):
+        plant("train/cat/own.png", root=snapshot)
+        dataset = self.allow(snapshot, snapshot.parent)  # a folder above, yet not that of the blobs
+        assert listing(dataset, "train") == [("train/cat/own.png", 0)]
+        assert (dataset.refused, dataset.refused_to) == (3, str(snapshot.parents[1] / "blobs"))
+        (note,) = dataset.notes
+        assert note.startswith("3 links are refused, since they lead out of the dataset's folder. To follow such links, name the folder that they lead to")
+        assert "BATCHLENS_ALLOWED_ROOTS" in note
+        assert str(snapshot.parents[1]) not in note
+
+    def test_are_told_with_that_way_out_where_there_is_nothing_else(self, snapshot: Path):
+        with pytest.raises(InvalidDataset, match=r"3 of its links lead out of it and are refused: .* allowed_roots \(BATCHLENS_ALLOWED_ROOTS\)"):
+            self.allow(snapshot)
+
+    def test_begin_as_another_folder_does(self, snapshot: Path, plant: Plant):
+        plant("train/cat/own.png", root=snapshot)
+        assert self.allow(snapshot, snapshot.parents[1] / "blo").refused == 3
+
+    def test_hold_folders_too(self, snapshot: Path, plant: Plant):
+        store = plant("store/deep/4.png") / "store"
+        (store / "round").symlink_to("../store")
+        (snapshot / "train/owl").symlink_to(store)
+        dataset = self.allow(snapshot, snapshot.parents[1], store)
+        assert [path for path, _ in listing(dataset, "train")] == ["train/cat/1.png", "train/dog/2.png", "train/owl/deep/4.png"]
+        assert dataset.refused == 0
+
+    def test_do_not_let_a_link_lead_elsewhere_after_the_listing(self, snapshot: Path, make_image: Callable[..., Path]):
+        dataset = self.allow(snapshot, snapshot.parents[1])
+        file = dataset.splits["train"].file(0)
+        secret = make_image(snapshot.parents[2] / "secret.png")
+        os.utime(secret, ns=(file.mtime_ns, file.mtime_ns))
+        (snapshot / file.path).unlink()
+        (snapshot / file.path).symlink_to(secret)
+        for ask in (dataset.reader.pixels, dataset.reader.size, dataset.reader.original):
+            with pytest.raises(UnreadableImage, match="leads out of the dataset's folder"):
+                ask(file)
+
+
+class TestClassesWithoutSplits:
+    def test_are_one_split_as_torchvision_lists_the_folder_itself(self, plant: Plant, scan: Scan):
+        root = plant("pets/dog/1.png", "pets/dog/a/b/2.png", "pets/cat/z.png", "pets/cat/a-b/3.png", "pets/empty/notes.txt", "pets/4.png") / "pets"
+        dataset = scan(root)
+        assert (dataset.layout, dataset.classes, list(dataset.splits)) == ("class/**", ("cat", "dog", "empty"), ["all"])
+        samples = [(os.path.relpath(path, root), label) for path, label in TorchvisionFolder(root, allow_empty=True).samples]
+        assert listing(dataset, "all") == samples
+        assert dataset.notes[0].startswith("Read as class/file: cat, dog are classes")
+        assert dataset.notes[1:] == ("Left out beside its folders: 1 image.",)
+
+    def test_leave_out_flat_folders_called_like_splits_unless_the_settings_say_so(self, plant: Plant, scan: Scan):
+        root = (
+            plant(
+                "pets/dog/1.png",
+                "pets/cat/2.png",
+                "pets/test/3.png",
+            )
+            / "pets"
+        )
+        dataset = scan(root)
+        assert dataset.classes == ("cat", "dog")
+        assert dataset.notes[1].startswith("test/ is left out: it is called like a split")
+        said = ImageFolder(root, layout="class/**").scan(10**8, 10**9)
+        assert (said.classes, said.notes) == (("cat", "dog", "test"), ())
+
+    def test_with_groups_are_one_split(self, plant: Plant, scan: Scan):
+        root = plant("NORMAL/p1/1.png", "PNEUMONIA/p2/2.png", "PNEUMONIA/p3/deep/3.png")
+        dataset = scan(root)
+        assert (dataset.layout, dataset.classes) == ("class/group/**", ("NORMAL", "PNEUMONIA"))
+        assert listing(dataset, "all") == [("NORMAL/p1/1.png", 0), ("PNEUMONIA/p2/2.png", 1), ("PNEUMONIA/p3/deep/3.png", 1)]
+
+    def test_do_not_walk_round(self, plant: Plant, scan: Scan):
+        root = plant("cat/1.png", "dog/2.png")
+        for place, target in {"cat/up": "..", "again": ".", "dog/cat": "../cat"}.items():
+            (root / place).symlink_to(target)
+        assert [path for path, _ in listing(scan(root), "all")] == ["cat/1.png", "dog/2.png", "dog/cat/1.png"]
+
+
+class TestLayoutsThatAreSet:
+    def test_are_what_the_folder_is_read_as(self, plant: Plant):
+        root = plant("train/NORMAL/1.png", "val/NORMAL/2.png")
+        for layout, splits, classes in (
+            ("split/class/**", ["train", "val"], ("NORMAL",)),
+            ("class/**", ["all"], ("train", "val")),
+            ("class/group/**", ["all"], ("train", "val")),
+        ):
+            dataset = ImageFolder(root, layout=layout).scan(1, 1)
+            assert (list(dataset.splits), dataset.classes, dataset.layout, dataset.notes) == (splits, classes, layout, ())
+
+    def test_that_do_not_fit_say_what_was_expected(self, plant: Plant):
+        root = plant("cat/1.png")
+        with pytest.raises(InvalidDataset, match=r"expected split/class/file with one of .*\. cat/ is left out: no class folder holds its 1 image\."):
+            ImageFolder(root, layout="split/class/**").scan(1, 1)
+
+
+class TestNotes:
+    def test_on_images_that_lie_in_no_class(self, plant: Plant, scan: Scan):
+        root = plant("1.png", "train/a/1.png", "train/2.png", "train/3.JPG", "test/4.png", "test/5.png", "docs/6.txt", ".hidden/7.png", "train/notes.txt")
+        (root / "train/link.png").symlink_to("a/1.png")
+        assert scan(root).notes == (
+            "Left out beside its folders: 1 image.",
+            "test/ is left out: no class folder holds its 2 images.",
+            "Left out directly in train/, in no class folder: 3 images.",
+        )
+
+    def test_on_many_folders_stay_few(self, plant: Plant, scan: Scan):
+        notes = scan(plant("train/a/1.png", *(f"s{number:02}/1.png" for number in range(20)))).notes
+        assert (len(notes), notes[-1]) == (9, "Left out likewise: images in 12 more folders.")
+
+    def test_on_classes_that_differ_by_case_or_unicode_form(self, plant: Plant, scan: Scan):
+        root = plant("train/Cat/1.png", "train/cat/2.png", "train/caf\u00e9/3.png", "train/cafe\u0301/4.png", "train/dog/5.png", "val/cafe/6.png")
+        dataset = scan(root)
+        assert len(dataset.classes) == 6
+        assert dataset.notes == ("Classes differ only by case or Unicode form: 'Cat' and 'cat', 'cafe\u0301' (cafe\\u0301) and 'caf\u00e9' (caf\\xe9).",)
+
+    def test_on_splits_that_differ_by_case(self, plant: Plant, scan: Scan):
+        assert scan(plant("Train/a/1.png", "train/a/2.png")).notes == ("Splits differ only by case or Unicode form: 'Train' and 'train'.",)
+
+    def test_say_nothing_of_a_folder_that_is_plain(self, photos: Path, scan: Scan):
+        assert scan(photos).notes == ()
+
+
 class TestUnreadableFolders:
     def test_a_class_is_an_error_and_not_empty(self, public_folder: Path, plant: Plant, scan: Scan, as_nobody: AsNobody):
         (plant("train/a/1.jpg", "train/b/2.jpg", root=public_folder) / "train/b").chmod(0)

@@ -37,6 +37,7 @@ def pets(plant: Plant) -> Path:
     (root / "train/dog/out").symlink_to("/etc")
     (root / "train/dog/later").symlink_to("../../.later")
     (root / "train/dog/link.jpg").symlink_to("3.jpg")
+    plant("flat/7.jpg", "train/8.jpg", "train/Cat/9.jpg", root=root)
     (root / "train/empty").mkdir()
     time.sleep(TICK_SECONDS)
     return root
@@ -48,7 +49,8 @@ def facts(dataset: Dataset) -> tuple[object, ...]:
         name: (split.name, split.labels.tolist(), [split.file(index) for index in range(len(split))], split.labels.dtype, split.names.ends.dtype)
         for name, split in dataset.splits.items()
     }
-    return dataset.name, dataset.source, dataset.root, dataset.classes, dataset.refused, dataset.version, columns
+    told = dataset.layout, dataset.refused, dataset.refused_to, dataset.notes
+    return dataset.name, dataset.source, dataset.root, dataset.classes, dataset.version, told, columns
 
 
 class Watched:
@@ -107,6 +109,8 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a split swapped": swap,
     "a link set elsewhere": lambda root: relink(root / "train/dog/pool", "../../elsewhere"),
     "a link that comes to lead somewhere": lambda root: (root / ".later").mkdir(),
+    "a new image in no class": lambda root: (root / "train/9.jpg").touch(),
+    "a new image in a flat split": lambda root: (root / "flat/9.jpg").touch(),
     "a link removed": lambda root: (root / "train/dog/link.jpg").unlink(),
 }
 
@@ -130,6 +134,41 @@ def test_an_index_is_not_used_after(change: str, pets: Path, cache: IndexCache):
     CHANGES[change](pets)
     assert not watched.is_kept()
     assert watched.is_kept()
+
+
+def test_what_is_told_is_kept(pets: Path, cache: IndexCache):
+    watched = Watched(pets, cache)
+    notes = watched.scan().notes
+    assert [note.partition(" ")[0] for note in notes] == ["flat/", "Left", "1", "Classes"]
+    watched.looks = 0
+    assert (watched.scan().notes, watched.looks) == (notes, 0)
+
+
+def test_an_index_is_of_one_way_to_read(pets: Path, cache: IndexCache):
+    ways = (
+        ImageFolder(pets),
+        ImageFolder(pets, layout="class/**"),
+        ImageFolder(pets, allowed_roots=("/etc/ssl",)),
+        ImageFolder(pets, layout="split/class/**"),
+    )
+    for before in ways:
+        for way in ways:
+            before.scan(10**8, 10**8, cache, is_fresh=True)
+            assert facts(way.scan(10**8, 10**8, cache)) == facts(way.scan(10**8, 10**8))
+
+
+def test_a_folder_behind_an_allowed_link_is_watched(pets: Path, cache: IndexCache, plant: Plant):
+    store = plant("store/owl/1.jpg") / "store"
+    (pets / "train/owl").symlink_to(store / "owl")
+    time.sleep(TICK_SECONDS)
+    allowed = ImageFolder(pets, allowed_roots=(str(store),))
+    counts = []
+    for change in (None, "2.jpg"):
+        if change:
+            (store / "owl" / change).touch()
+        for _ in range(2):
+            counts.append(int(allowed.scan(10**8, 10**8, cache).splits["train"].labels.size))
+    assert counts[0] == counts[1] == counts[2] - 1 == counts[3] - 1
 
 
 def test_a_dataset_that_moved_has_no_index(pets: Path, cache: IndexCache):
