@@ -47,7 +47,7 @@ _SHOWN_CLASSES = 8
 _QUIET_SECONDS = 1.0
 _DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/")
 _ELSEWHERE = """No flags, since others on this machine can read them: BATCHLENS_TOKEN, the bearer token that writes need. In batchlens.toml, or the file that
-BATCHLENS_CONFIG names: all settings above, named recipes in \\[recipes], max_resolution of a dataset in \\[datasets.NAME], and
+BATCHLENS_CONFIG names: all settings above, named recipes in \\[recipes], layout and max_resolution of a dataset in \\[datasets.NAME], and
 recipe, batch_size and shuffle of one split in \\[datasets.NAME.SPLIT]."""
 
 
@@ -70,13 +70,14 @@ Data = Annotated[list[Path] | None, typer.Option("--data", "-d", help=f"{_help('
 
 def _option(field: str) -> Any:  # noqa: ANN401  typer's own type is private
     default = Settings.model_fields[field].get_default()
-    shown = "" if default is None or field == "workers" else f" Default: {','.join(default) if isinstance(default, tuple) else default}."
+    shown = "" if default in (None, ()) or field == "workers" else f" Default: {','.join(default) if isinstance(default, tuple) else default}."
     return typer.Option(help=_help(field) + shown, show_default=False)
 
 
 @cli.command(epilog=_ELSEWHERE)
 def serve(
     paths: Paths = None,
+    allowed_roots: Annotated[str | None, _option("allowed_roots")] = None,
     host: Annotated[str | None, _option("host")] = None,
     port: Annotated[int | None, _option("port")] = None,
     allowed_hosts: Annotated[str | None, _option("allowed_hosts")] = None,

@@ -133,7 +133,49 @@ class TestDatasets:
     def test_say_that_links_were_refused(self, dataset_folder: Path, run: Run):
         for number in range(3):
             (dataset_folder / f"train/cat/link-{number}.jpg").symlink_to("/etc/hostname")
-        assert f"pets: links that lead out of {dataset_folder} are refused: 3" in run("datasets", "-d", dataset_folder).out
+        out = run("datasets", "-d", dataset_folder).out
+        assert "pets: 3 links are refused, since they lead out of the dataset's folder. To follow such links, name the folder that they lead to" in out
+        assert "pets: The refused links lead into /etc.\n" in out
+
+    def test_follow_links_that_are_allowed(self, dataset_folder: Path, run: Run, make_image: Callable[..., Path], monkeypatch: pytest.MonkeyPatch):
+        make_image(dataset_folder.parent / "store/1.png")
+        (dataset_folder / "train/cat/a.png").symlink_to("../../../store/1.png")
+        monkeypatch.setenv("BATCHLENS_ALLOWED_ROOTS", str(dataset_folder.parent / "store"))
+        outcome = run("datasets", "-d", dataset_folder)
+        assert outcome.code == 0
+        assert "cat 5, dog 3" in outcome.out
+        assert "refused" not in outcome.out
+
+    def test_that_cannot_be_served_are_told_with_their_reason(self, dataset_folder: Path, run: Run):
+        (dataset_folder.parent / os.fsdecode(b"birds/train/caf\xe9")).mkdir(parents=True)
+        (dataset_folder.parent / os.fsdecode(b"birds/train/caf\xe9/1.png")).touch()
+        outcome = run("datasets", "-d", dataset_folder.parent)
+        assert (outcome.code, outcome.err) == (1, "")
+        assert "cat 4, dog 3, owl 2" in outcome.out
+        assert "birds is not served: birds: the name 'caf\ufffd' is not UTF-8, so no URL can carry it. Rename that folder.\n" in outcome.out
+
+    def test_say_how_they_were_read_and_what_is_left_out(self, tmp_path: Path, run: Run):
+        for place in ("pets/cat/1.png", "pets/dog/2.png", "pets/test/3.png", "flat/4.png", "cars/train/bus/5.png"):
+            (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / place).touch()
+        outcome = run("datasets", "-d", tmp_path)
+        assert outcome.code == 0
+        lines = outcome.out.splitlines()
+        assert 'layout = "split/class/**" in [datasets.pets] reads them as splits.' in outcome.out
+        assert any(line.startswith("pets: Read as class/file: cat, dog are classes, and all images make one split 'all'.") for line in lines)
+        assert any(line.startswith("pets: test/ is left out: it is called like a split") for line in lines)
+        assert "flat/ is left out: its images lie in no class folder." in lines
+
+    def test_tell_settings_for_what_is_not_there(self, dataset_folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+        (tmp_path / "settings.toml").write_text("[datasets.pets.trian]\nbatch_size = 8\n[datasets.petz]\nmax_resolution = 9\n")
+        monkeypatch.setenv("BATCHLENS_CONFIG", str(tmp_path / "settings.toml"))
+        monkeypatch.setenv("BATCHLENS_WORKRES", "3")
+        lines = run("datasets", "-d", dataset_folder).out.splitlines()
+        assert lines[-3:] == [
+            "There are settings for a split 'trian' of 'pets', which it does not have. It has: train, val. Did you mean 'train'?",
+            "There are settings for a dataset 'petz', which is not served. Served: pets. Did you mean 'pets'?",
+            "The variable BATCHLENS_WORKRES is no setting. Did you mean BATCHLENS_WORKERS?",
+        ]
 
     @pytest.mark.parametrize("name", ["a[red]b", "[blink]", "[link=x]y", "[bold", "[red][bold]x"])
     def test_whose_names_look_like_markup_are_shown_as_they_are(self, name: str, tmp_path: Path, run: Run):

@@ -24,7 +24,7 @@ def settings_table() -> str:
 
 
 def _show(default: object) -> str:
-    if default is None:
+    if default in (None, ()):
         return "none"
     if isinstance(default, tuple):
         return ", ".join(f"`{each}`" for each in default)

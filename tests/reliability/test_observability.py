@@ -161,7 +161,7 @@ def test_memories_that_a_loader_tells_of_are_shown() -> None:
 def test_names_have_base_units_and_counters_end_in_total(client: Client) -> None:
     client.get("/datasets")
     units = ("_bytes", "_seconds", "_fds")
-    plain = {"batchlens_loader_queued", "batchlens_loader_workers", "batchlens_loader_workers_wanted"}
+    plain = {"batchlens_loader_queued", "batchlens_loader_workers", "batchlens_loader_workers_wanted", "batchlens_dataset_available"}
     for family in text_string_to_metric_families(client.get("/metrics").text):
         assert family.documentation
         assert family.name.startswith(("batchlens_", "process_"))
