@@ -116,6 +116,14 @@ class Settings(BaseSettings):
     def _split_hosts(cls, value: object) -> object:
         return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
 
+    @field_validator("allowed_roots")
+    @classmethod
+    def _expand_home(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
+        try:
+            return tuple(each.expanduser() for each in value)
+        except RuntimeError as exc:  # of a user who is not known
+            raise ValueError(str(exc)) from exc
+
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":
         sizes = {"batch_size": self.batch_size}

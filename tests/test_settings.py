@@ -141,6 +141,16 @@ class TestIndexFolder:
         assert read_settings(cache_dir="~/x").index_folder is None
 
 
+class TestAllowedRoots:
+    def test_may_begin_at_home(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("HOME", "/home/ada")
+        monkeypatch.setenv("BATCHLENS_ALLOWED_ROOTS", "~/hub:/store")
+        assert read_settings().allowed_roots == (Path("/home/ada/hub"), Path("/store"))
+
+    def test_of_an_unknown_user_are_refused(self):
+        assert complaint(allowed_roots="~nobody-of-this-name/hub").startswith("allowed_roots (BATCHLENS_ALLOWED_ROOTS): ")
+
+
 class TestPaths:
     @pytest.mark.parametrize(("text", "paths"), [("a", ["a"]), ("a:b/c", ["a", "b/c"]), (":a::b:", ["a", "b"]), ("/x y/z", ["/x y/z"])])
     def test_of_a_variable_are_separated_by_colons(self, text: str, paths: list[str], monkeypatch: pytest.MonkeyPatch):

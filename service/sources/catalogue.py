@@ -60,7 +60,7 @@ class Catalogue:
     def open(cls, settings: Settings, progress: Progress = no_progress) -> Self:
         """Finds and lists what settings name, with the indices that they say are kept; raises what the class does."""
         folder = settings.index_folder
-        options = SourceOptions(settings.layouts, tuple(os.path.realpath(each.expanduser()) for each in settings.allowed_roots))
+        options = SourceOptions(settings.layouts, tuple(os.path.realpath(each) for each in settings.allowed_roots))
         cache = IndexCache(folder) if folder else None
         return cls(settings.paths, settings.max_image_pixels, settings.max_image_bytes, cache, progress, options)
 

@@ -65,8 +65,9 @@ class Discovery:
         if name in self._layouts or probe.is_locked(path):
             return own
         folders = probe.folders(path)
-        are_named = any(each.name in self._layouts for each in folders)
-        if not are_named and probe.has_splits(path):
+        has_splits = probe.has_splits(path)
+        are_named = any(each.name in self._layouts and not (has_splits and is_split_name(each.name)) for each in folders)
+        if has_splits and not are_named:
             return own
         if not are_named and not any(map(probe.has_splits, folders)) and detect_without_split_names(probe, path, name):
             return own

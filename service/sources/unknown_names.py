@@ -16,7 +16,7 @@ def find_unknown_names(settings: Settings, catalogue: Catalogue) -> list[str]:
             sentences += [_describe_split(split, name, served[name]) for split in own.splits if split not in served[name]]
         elif name not in catalogue.unavailable:
             sentences.append(f"There are settings for a dataset {name!r}, which is not served. Served: {', '.join(served)}.{_suggest(name, served)}")
-    missing = [each for each in settings.allowed_roots if not each.expanduser().is_dir()]
+    missing = [each for each in settings.allowed_roots if not each.is_dir()]
     sentences += [f"allowed_roots: there is no folder {each}, so no link is followed to it." for each in missing]
     return [*sentences, *(f"The variable {name} is no setting. Did you mean {close}?" for name, close in misspelt_variables().items())]
 

@@ -109,6 +109,10 @@ class TestSettings:
         assert find(root) == [(root.name, ".")]
         assert find(root, flowers="class/**") == [("flowers", "flowers"), ("pets", "pets")]
 
+    def test_of_a_dataset_called_like_a_split_leave_splits_alone(self, plant: Plant):
+        root = plant("pets/train/cat/1.png", "pets/test/cat/1.png") / "pets"
+        assert find(root, test="class/**") == [("pets", ".")]
+
     def test_of_the_path_count_more_than_those_of_its_folders(self, plant: Plant):
         root = plant("pets/train/cat/1.png") / "pets"
         assert find(root, pets="class/**", train="class/**") == [("pets", ".")]
