@@ -3,7 +3,7 @@
 import logging
 import os
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from service.sources.folder_lister import is_image
@@ -24,11 +24,12 @@ class Probe:
         self._allowed_roots = tuple(allowed_roots)
         self._folders: dict[Path, list[Path] | None] = {}
         self._has_image: dict[Path, bool] = {}
+        self._has_splits: dict[Path, bool] = {}
 
     def folders(self, path: Path) -> list[Path]:
         """Return the folders in a folder, sorted, without those that are passed over; none if it cannot be listed."""
         if path not in self._folders:
-            self._folders[path] = _list_folders(path)
+            self._folders[path] = _list_folders(path, lambda name: not is_passed_over(name))
         return self._folders[path] or []
 
     def is_locked(self, path: Path) -> bool:
@@ -48,7 +49,9 @@ class Probe:
 
     def has_splits(self, path: Path) -> bool:
         """Whether a folder has one that is called like a split and holds classes."""
-        return any(is_split_name(each.name) and self._has_classes(each) for each in self.folders(path))
+        if path not in self._has_splits:
+            self._has_splits[path] = any(self._has_classes(each) for each in _list_folders(path, is_split_name) or ())
+        return self._has_splits[path]
 
     def _has_classes(self, split: Path) -> bool:
         """Whether an image lies at any depth below a split's folders. One that cannot be listed counts as well, so that the listing names it."""
@@ -70,10 +73,11 @@ def is_split_name(name: str) -> bool:
     return name.lower() in _USUAL_SPLITS
 
 
-def _list_folders(path: Path) -> list[Path] | None:
+def _list_folders(path: Path, is_wanted: Callable[[str], bool]) -> list[Path] | None:
+    """List the folders in a folder by their names, sorted; None if it cannot be listed."""
     try:
         with os.scandir(path) as entries:
-            found = [entry for entry in entries if not is_passed_over(entry.name) and _is_dir(entry)]
+            found = [entry for entry in entries if is_wanted(entry.name) and _is_dir(entry)]
     except OSError as exc:
         _LOG.debug("%s cannot be listed: %s", path, exc.strerror or exc)
         return None
