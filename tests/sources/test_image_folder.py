@@ -314,3 +314,5 @@ def test_any_tree_is_listed_as_torchvision_lists_it(tree: dict[str, list[tuple[s
                     path.parent.mkdir(parents=True, exist_ok=True)
                     path.touch()
         assert_same(ImageFolder(root).scan(1, 1), root, "train")
+        alone = ImageFolder(root / "train", layout="class/**").scan(1, 1)
+        assert [(f"train/{path}", label) for path, label in listing(alone, "all")] == listing_of_torchvision(root, "train")
