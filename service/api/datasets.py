@@ -21,7 +21,7 @@ _SHOWN_STEPS = 8
 
 @router.get("/datasets", responses=problems())
 def list_datasets(services: ServicesDep) -> DatasetList:
-    """Lists every dataset: name, source, version, and the size of each split; and those that cannot be served, with the reason."""
+    """Lists every dataset: name, source, version, size of each split; and those that cannot be served, with the reason."""
     catalogue = services.catalogue
     return DatasetList(
         datasets=[DatasetSummary(name=each.name, source=each.source, version=each.version, splits=_sizes(each)) for each in catalogue.datasets],

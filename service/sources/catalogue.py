@@ -20,7 +20,9 @@ SOURCES: Mapping[str, type[Source]] = {"image_folder": ImageFolder}
 
 
 class Catalogue:
-    """Finds and lists datasets. One that cannot be listed does not stand in the way of the others: it is kept with its reason, and a refresh tries it again.
+    """Finds and lists datasets.
+
+    One that cannot be listed does not stand in the way of the others: its reason is kept, and a refresh tries it again.
 
     Args:
         paths: what the operator named: datasets, or folders of datasets.
@@ -97,7 +99,9 @@ class Catalogue:
         return self._datasets[name]
 
     def refresh(self, name: str) -> Dataset:
-        """List a dataset anew, looking at every file. Requests under way keep the listing they began with; one that has not changed stays.
+        """List a dataset anew, looking at every file.
+
+        Requests under way keep the listing they began with; one that has not changed stays.
 
         Raises:
             UnknownDataset: lists the known ones.
@@ -122,7 +126,8 @@ class Catalogue:
         for source in found.sources:
             name = printable(source.name)
             if name in self._sources:
-                raise InvalidDataset(f"Two datasets are called {name!r}: {self._sources[name].root} and one below {path}. Rename one folder.")
+                places = f"{self._sources[name].root} and one below {path}"
+                raise InvalidDataset(f"Two datasets are called {name!r}: {places}. Rename one folder.")
             self._sources[name] = source
             try:
                 self._datasets[name] = source.scan(*self._limits, self._cache, progress=progress)
@@ -134,14 +139,19 @@ def _keep_unchanged(before: Dataset | None, listed: Dataset) -> Dataset:
     """Return the listing from before if the new one is the same: others hold on to it."""
     if before is None or before.version != listed.version:
         return listed
-    if (before.layout, before.refused, before.refused_to, before.notes) == (listed.layout, listed.refused, listed.refused_to, listed.notes):
+    if _facts(before) == _facts(listed):
         return before
-    return replace(before, layout=listed.layout, refused=listed.refused, refused_to=listed.refused_to, notes=listed.notes)
+    return replace(listed, splits=before.splits)
+
+
+def _facts(dataset: Dataset) -> tuple[object, ...]:
+    return dataset.layout, dataset.refused, dataset.refused_to, dataset.notes
 
 
 def _discover(path: Path, options: SourceOptions) -> Discovered[Source]:
     if not os.path.isdir(path):  # noqa: PTH112  Path.is_dir raises where a folder above is locked
-        raise NoDatasetFound(f"{path} is no folder. Name a dataset (split/class/file or class/file) or a folder of datasets.")
+        what = "a dataset (split/class/file or class/file) or a folder of datasets"
+        raise NoDatasetFound(f"{path} is no folder. Name {what}.")
     notes: list[str] = []
     for kind in SOURCES.values():
         found = kind.discover(path, options)

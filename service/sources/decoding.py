@@ -177,7 +177,7 @@ def _real_path(path: Path) -> str:
 
 
 def _open_below(root: str, place: str, allowed_roots: tuple[str, ...] = ()) -> BinaryIO:
-    """Opens a file whose real path lies below a folder, or below one of those that are allowed; the stream's name is that real path.
+    """Opens a file whose real path lies below a folder, or below an allowed one; the stream's name is that real path.
 
     Raises:
         UnreadableImage: it does not lie there.

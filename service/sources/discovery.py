@@ -11,7 +11,7 @@ from service.sources.probe import Probe, is_split_name
 from service.sources.source import printable
 
 _WRAPPERS = 3
-"""How many folders may stand between one of a path's folders and the dataset in it, as in `imagenet/ILSVRC/Data/CLS-LOC/train`."""
+"""How many folders below one of a path's folders the dataset in it may be, as in `imagenet/ILSVRC/Data/CLS-LOC`."""
 
 _NAMELESS = frozenset({"data", "dataset", "datasets", "images", "raw", "snapshots"})
 """Wrappers whose name says nothing of what is in them, in lower case."""
@@ -40,7 +40,8 @@ def name_of(path: Path) -> str:
 class Discovery:
     """Finds the datasets at one path.
 
-    A folder that the settings give a layout is a dataset. Whatever cannot be listed is found as well, so that its listing says why.
+    A folder that the settings give a layout is a dataset. Whatever cannot be listed is found as well, so that its
+    listing says why.
 
     Args:
         path: a folder.
@@ -66,19 +67,21 @@ class Discovery:
             return own
         folders = probe.folders(path)
         has_splits = probe.has_splits(path)
-        are_named = any(each.name in self._layouts and not (has_splits and is_split_name(each.name)) for each in folders)
+        may_be_named = [each for each in folders if not (has_splits and is_split_name(each.name))]
+        are_named = any(each.name in self._layouts for each in may_be_named)
         if has_splits and not are_named:
             return own
         if not are_named and not any(map(probe.has_splits, folders)) and detect_without_split_names(probe, path, name):
             return own
         found = [each for folder in folders if (each := self._find_in(folder)) is not None]
-        if all(probe.is_locked(each.path) for each in found) and any(is_split_name(each.name) and probe.is_locked(each) for each in folders):
+        if all(probe.is_locked(each.path) for each in found) and self._has_locked_split(path):
             return own
         if not found and (note := self._explain(path, name)):
             self.notes.insert(0, note)
         if len(found) > 1 and not are_named and not any(probe.has_splits(each.path) for each in found):
             names = enumerate_names([printable(each.name) for each in found])
-            self.notes.insert(0, f"Read as a folder of datasets: {names}. {setting(name, CLASS_GROUP)} reads it as one.")
+            other = f"{setting(name, CLASS_GROUP)} reads it as one"
+            self.notes.insert(0, f"Read as a folder of datasets: {names}. {other}.")
         return self._named_by_path(found)
 
     def _find_in(self, folder: Path) -> Found | None:
@@ -94,12 +97,17 @@ class Discovery:
         if len(wrapped) == 1:
             return Found(wrapped[0], folder.name, (f"Found deeper down, at {printable(folder.name)}/{places[0]}.",))
         if wrapped:
-            self.notes.append(f"{printable(folder.name)}/ is left out: it holds several datasets, {enumerate_names(places)}. Name it as a path of its own.")
-        elif any(is_split_name(each.name) and probe.is_locked(each) for each in probe.folders(folder)):
+            several = f"it holds several datasets, {enumerate_names(places)}"
+            self.notes.append(f"{printable(folder.name)}/ is left out: {several}. Name it as a path of its own.")
+        elif self._has_locked_split(folder):
             return own
         elif note := self._explain(folder, folder.name):
             self.notes.append(note)
         return None
+
+    def _has_locked_split(self, folder: Path) -> bool:
+        """Whether a folder that is called like a split cannot be listed."""
+        return any(is_split_name(each.name) and self._probe.is_locked(each) for each in self._probe.folders(folder))
 
     def _with_splits_below(self, folder: Path, levels: int) -> list[Path]:
         if not levels:
@@ -120,7 +128,8 @@ class Discovery:
         shown = printable(name)
         flat = [printable(each.name) for each in self._probe.folders(folder) if self._probe.has_image(each)]
         if flat:
-            return f"{shown}/ is left out: the images in {enumerate_names(flat)} lie in no class folder. {setting(shown, CLASS)} reads these as classes."
+            why = f"the images in {enumerate_names(flat)} lie in no class folder"
+            return f"{shown}/ is left out: {why}. {setting(shown, CLASS)} reads these as classes."
         if self._probe.has_image(folder):
             return f"{shown}/ is left out: its images lie in no class folder."
         return ""

@@ -4,7 +4,8 @@ Same extensions, same order of classes and files (sorted folder by folder, links
 
 - classes are the union over the splits, so that one that a split lacks does not shift the numbers of the others;
 - hidden folders (`.ipynb_checkpoints`) and those that systems leave behind (`lost+found`, `__MACOSX`) are neither splits nor classes;
-- a link that leads out of the dataset's folder and of those that are allowed is refused and counted, one that leads back to where it stands is passed over;
+- a link that leads out of the dataset's folder and of those that are allowed is refused and counted, one that leads back to
+  where it stands is passed over;
 - a folder that cannot be read is an error, not an empty one.
 """
 
@@ -66,10 +67,11 @@ class ImageFolder:
 
     @classmethod
     def discover(cls, path: Path, options: SourceOptions = NO_OPTIONS) -> Discovered[Self]:
-        """Find the dataset folders at a path; see `discovery`. One that cannot be listed is found as well: its scan says why."""
-        discovery = Discovery(path, options.layouts, options.allowed_roots)
-        sources = [cls(each.path, each.name, options.layouts.get(each.name), options.allowed_roots, each.notes) for each in discovery.found]
-        return Discovered(sources, discovery.notes)
+        """Find the dataset folders at a path; see `discovery`. One that cannot be listed is found, too: its scan says why."""
+        layouts, roots = options.layouts, options.allowed_roots
+        discovery = Discovery(path, layouts, roots)
+        found = [cls(each.path, each.name, layouts.get(each.name), roots, each.notes) for each in discovery.found]
+        return Discovered(found, discovery.notes)
 
     @property
     def name(self) -> str:

@@ -182,7 +182,10 @@ def _write(index: Index, trace: Trace, root: str, read_as: str) -> dict[str, npt
 
 
 def _read(columns: Columns, root: str, read_as: str) -> tuple[Index, Trace] | None:
-    """Reads what `_write` wrote; None if it is of another form, release, dataset or way to read it. Whatever else is wrong with it raises."""
+    """Reads what `_write` wrote; None if it is of another form, release, dataset or way to read it.
+
+    Whatever else is wrong with it raises.
+    """
     head = json.loads(columns["head"].tobytes())
     if (head["layout"], head["batchlens"], head["root"], head["read_as"]) != (_LAYOUT, __version__, root, read_as):
         return None

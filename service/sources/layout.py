@@ -21,7 +21,8 @@ class Reading:
     """How one dataset is read.
 
     Attributes:
-        layout: what its folders are. Files belong to a class at any depth below it; without splits, all of them make one split.
+        layout: what its folders are. Files belong to a class at any depth below it; without splits, all of them
+            make one split.
         left_out: folders directly in it that are neither splits nor classes.
         notes: sentences for the operator on what was decided, and how to say it otherwise.
     """
@@ -47,7 +48,8 @@ DEFAULT = Reading()
 def setting(dataset: str, layout: Layout) -> str:
     """Return what to write into the settings, so that a dataset is read in a given way."""
     name = printable(dataset)
-    key = name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)  # TOML's basic strings are JSON's.
+    # TOML's basic strings are JSON's.
+    key = name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
     return f'layout = "{layout}" in [datasets.{key}]'
 
 

@@ -1,10 +1,11 @@
 """The rules that decide how a folder is read where the settings do not say; the first that fits counts.
 
-1. One of its folders is called like a split and holds classes: `split/class/**`, ImageFolder's reading, whatever lies deeper.
+1. One of its folders is called like a split and holds classes: `split/class/**`, ImageFolder's reading, whatever lies
+   deeper.
 2. (`discovery` asks whether its folders are datasets by rule 1.)
 3. Images lie directly in its folders: these are classes.
-4. Images lie one level deeper: `split/class/**` with unusual names of splits, unless no two of its folders have a folder of one name in common, as with
-   patients, videos or cameras. That speaks for `class/group/**`.
+4. Images lie one level deeper: `split/class/**` with unusual names of splits, unless no two of its folders have a
+   folder of one name in common, as with patients, videos or cameras. That speaks for `class/group/**`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -35,8 +36,8 @@ def detect_without_split_names(probe: Probe, path: Path, name: str) -> Reading |
     if flat:
         note = f"Read as class/file: {_folders(flat)}, and all images make one split {ONLY_SPLIT!r}."
         return _without_splits(CLASS, note, probe, path, name)
-    below = {printable(each.name): {deeper.name for deeper in probe.folders(each) if probe.has_image(deeper)} for each in folders}
-    return _by_second_level({folder: names for folder, names in below.items() if names}, probe, path, name)
+    below = {each: {deeper.name for deeper in probe.folders(each) if probe.has_image(deeper)} for each in folders}
+    return _by_second_level({printable(each.name): names for each, names in below.items() if names}, probe, path, name)
 
 
 def _by_second_level(below: Mapping[str, set[str]], probe: Probe, path: Path, name: str) -> Reading | None:
@@ -52,25 +53,23 @@ def _by_second_level(below: Mapping[str, set[str]], probe: Probe, path: Path, na
         return None
     folders = list(below)
     if len(below) > 1 and _are_disjoint(below.values()):
-        note = (
-            f"Read as class/group/file: {_folders(folders)}, since no two of them have a folder of one name in common, and all images make one split "
-            f"{ONLY_SPLIT!r}. If each of them is a dataset of its own, name them as paths."
-        )
+        why = "since no two of them have a folder of one name in common"
+        one = f"and all images make one split {ONLY_SPLIT!r}. If each of them is a dataset of its own, name them as paths"
+        note = f"Read as class/group/file: {_folders(folders)}, {why}, {one}."
         return _without_splits(CLASS_GROUP, note, probe, path, name)
-    called = "are splits, although not called like splits" if len(folders) > 1 else "is a split, although not called like one"
-    note = f"Read as split/class/file: {enumerate_names(folders)} {called}. {setting(name, CLASS_GROUP)} reads the upper folders as classes."
-    return Reading(SPLIT_CLASS, notes=(note,))
+    called = "splits, although not called like splits" if len(folders) > 1 else "a split, although not called like one"
+    are = f"{enumerate_names(folders)} {'are' if len(folders) > 1 else 'is'} {called}"
+    other = f"{setting(name, CLASS_GROUP)} reads the upper folders as classes"
+    return Reading(SPLIT_CLASS, notes=(f"Read as split/class/file: {are}. {other}.",))
 
 
 def _without_splits(layout: Layout, note: str, probe: Probe, path: Path, name: str) -> Reading:
     called_like_splits = [each for each in probe.folders(path) if is_split_name(each.name)]
-    notes = [f"{note} {setting(name, SPLIT_CLASS)} reads them as splits."]
-    notes += [
-        f"{each.name}/ is left out: it is called like a split, and its images lie in no class folder. {setting(name, layout)} reads it as a class."
-        for each in called_like_splits
-        if probe.has_image(each)
-    ]
-    return Reading(layout, tuple(each.name for each in called_like_splits), tuple(notes))
+    why = "it is called like a split, and its images lie in no class folder"
+    other = f"{setting(name, layout)} reads it as a class"
+    flat = [f"{each.name}/ is left out: {why}. {other}." for each in called_like_splits if probe.has_image(each)]
+    notes = (f"{note} {setting(name, SPLIT_CLASS)} reads them as splits.", *flat)
+    return Reading(layout, tuple(each.name for each in called_like_splits), notes)
 
 
 def _folders(names: list[str]) -> str:

@@ -1,4 +1,7 @@
-"""Sentences for the operator on what a listing leaves out or finds odd. They go to clients, too: nothing in them is outside the dataset."""
+"""Sentences for the operator on what a listing leaves out or finds odd.
+
+They go to clients, too: nothing in them is outside the dataset.
+"""
 
 import unicodedata
 from collections.abc import Container, Iterable
@@ -28,12 +31,16 @@ def describe_links(tree: Tree) -> list[str]:
     """Return a sentence on links that are refused, if there are any."""
     if not tree.refused:
         return []
-    what = f"{tree.refused:,} links are refused, since they lead" if tree.refused > 1 else "1 link is refused, since it leads"
+    what = f"{tree.refused:,} links are refused, since they lead"
+    if tree.refused == 1:
+        what = "1 link is refused, since it leads"
     return [f"{what} out of the dataset's folder. To follow such links, {ALLOW}."]
 
 
 def describe_similar(what: str, names: Iterable[str]) -> list[str]:
-    """Return a sentence on names that differ only by case or Unicode form, if there are any: on another system they are one folder.
+    """Return a sentence on names that differ only by case or Unicode form, if there are any.
+
+    On other systems such names are one folder.
 
     Args:
         what: is called like this, in the plural.

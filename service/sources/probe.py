@@ -14,7 +14,9 @@ _LOG = logging.getLogger(__name__)
 
 
 class Probe:
-    """Remembers what it saw: a tree is looked at by several rules, one after the other. Not thread-safe; made anew for each decision.
+    """A look at a tree, which several rules share: what was seen is remembered.
+
+    Not thread-safe; made anew for each decision.
 
     Args:
         allowed_roots: real paths of folders that links may lead to, besides the dataset's own.
@@ -54,7 +56,10 @@ class Probe:
         return self._has_splits[path]
 
     def _has_classes(self, split: Path) -> bool:
-        """Whether an image lies at any depth below a split's folders. One that cannot be listed counts as well, so that the listing names it."""
+        """Whether an image lies at any depth below a split's folders.
+
+        A folder there that cannot be listed counts as well, so that the listing names it.
+        """
         roots = (os.path.realpath(split.parent), *self._allowed_roots)
         pending, seen = deque(self.folders(split)), set()
         while pending:
@@ -62,7 +67,8 @@ class Probe:
             if self.has_image(folder) or self.is_locked(folder):
                 return True
             real = os.path.realpath(folder)
-            if real not in seen and any(is_below(real, root) for root in roots):  # A link may lead round, or to the whole machine.
+            # A link may lead round, or to the whole machine.
+            if real not in seen and any(is_below(real, root) for root in roots):
                 seen.add(real)
                 pending.extend(self.folders(folder))
         return False

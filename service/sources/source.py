@@ -211,7 +211,8 @@ class Dataset:
         refused: links passed over because they lead where they may not.
         version: fingerprint of all the above.
         layout: how its folders are read; "" if it has none.
-        refused_to: the deepest folder that all refused links lead into, safe to print, for the operator alone; "" if there are none.
+        refused_to: the deepest folder that all refused links lead into, safe to print, for the operator alone; "" if
+            there are none.
         notes: sentences on what was decided and what is left out; they name nothing outside the dataset.
     """
 
