@@ -37,7 +37,6 @@ from service.errors import (
     of_sample,
 )
 from service.planning.address import entity_tag
-from service.sources.decoding import media_type_of
 from service.sources.source import Dataset, File, Split, reduce_size
 
 router = APIRouter(prefix="/datasets/{dataset}/splits/{split}/samples", tags=["samples"])
@@ -84,7 +83,7 @@ def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Ind
         if is_current(request, headers["ETag"]):
             return not_modified(headers)
         check_range(request, headers["ETag"], file.size_bytes)
-        return OriginalResponse(path, file, media_type_of(file.path), headers)
+        return OriginalResponse(path, file, headers)
 
 
 @router.get(

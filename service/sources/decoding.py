@@ -12,32 +12,13 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, SampleUnavailable, UnreadableImage
+from service.sources.image_formats import FORMATS, load_plugins
 from service.sources.source import File, Pixels, reduce_size
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
-"""What Pillow may try: the formats behind ImageFolder's extensions, and GIF, which goes by their names now and then."""
-
-_MEDIA_TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".bmp": "image/bmp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".ppm": "image/x-portable-pixmap",
-    ".pgm": "image/x-portable-graymap",
-}
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
-Image.preinit()  # Else the first image of every worker would wait for it.
+load_plugins()
 Image.MAX_IMAGE_PIXELS = None  # `max_pixels` below is checked on every header, and is the stricter limit.
-
-
-def media_type_of(path: str) -> str:
-    """Gives the media type that a file's extension stands for."""
-    return _MEDIA_TYPES.get(os.path.splitext(path)[1].lower(), "application/octet-stream")  # noqa: PTH122
 
 
 class FolderReader:

@@ -18,8 +18,8 @@ from PIL import Image, ImageFile
 from torchvision.datasets.folder import pil_loader
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, SampleUnavailable, UnreadableImage
-from service.sources.decoding import FORMATS, FolderReader, _reason, media_type_of
-from service.sources.image_folder import EXTENSIONS
+from service.sources.decoding import FolderReader, _reason
+from service.sources.image_formats import FORMATS
 from service.sources.source import File
 from tests.sources.conftest import AsNobody
 
@@ -91,6 +91,21 @@ WHOLE = {
     "really.png.JPG": (draw(), {"format": "PNG"}),
     "really gif.jpg": (draw("P"), {"format": "GIF"}),
     "moving gif.png": (draw("P"), {"format": "GIF", "save_all": True, "append_images": [draw("P").rotate(180)]}),
+    "really avif.jpg": (draw(), {"format": "AVIF", "quality": 90}),
+    "avif alpha.png": (draw("RGBA"), {"format": "AVIF"}),
+    "rotated avif.jpg": (draw(), {"format": "AVIF", "exif": rotated(6)}),
+    "moving avif.jpg": (draw(), {"format": "AVIF", "save_all": True, "append_images": [draw().rotate(180)]}),
+    "really jpeg 2000.jpg": (draw(), {"format": "JPEG2000"}),
+    "jpeg 2000 alpha.png": (draw("RGBA"), {"format": "JPEG2000", "irreversible": True}),
+    "16 bit jpeg 2000.tif": (draw("I;16"), {"format": "JPEG2000"}),
+    "bare codestream.jpg": (draw(), {"format": "JPEG2000", "no_jp2": True}),
+    "really tga.jpg": (draw(), {"format": "TGA"}),
+    "packed tga.bmp": (draw("RGBA"), {"format": "TGA", "compression": "tga_rle"}),
+    "gray tga.bmp": (draw("L"), {"format": "TGA"}),
+    "really sgi.png": (draw(), {"format": "SGI"}),
+    "gray sgi.png": (draw("L"), {"format": "SGI"}),
+    "really pcx.bmp": (draw(), {"format": "PCX"}),
+    "palette pcx.bmp": (draw("P"), {"format": "PCX"}),
     "one pixel.png": (draw(size=(1, 1)), {}),
     "one line.jpg": (draw(size=(300, 1)), {}),
 }
@@ -128,6 +143,22 @@ def encode(image: Image.Image, name: str, **options: object) -> bytes:
     return buffer.getvalue()
 
 
+def psd(image: Image.Image, modes: dict[str, int] = {"L": 1, "RGB": 3, "CMYK": 4}) -> bytes:  # noqa: B006
+    """A Photoshop file without layers, which Pillow only reads; its channels are packed by PackBits, each in literal runs."""
+    bands = [255 - np.asarray(each) if image.mode == "CMYK" else np.asarray(each) for each in image.split()]
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, len(bands), image.height, image.width, 8, modes[image.mode])
+    rows = [bytes([len(row) - 1]) + row.tobytes() for band in bands for row in band]
+    return head + struct.pack(">III", 0, 0, 0) + b"\0\1" + b"".join(struct.pack(">H", len(row)) for row in rows) + b"".join(rows)
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_photoshop_files_are_read_as_their_flattened_picture(mode: str, tmp_path: Path):
+    (tmp_path / "1.jpg").write_bytes(psd(draw(mode)))
+    pixels = reader_of(tmp_path).pixels(file_of(tmp_path, "1.jpg"))
+    assert np.array_equal(pixels, np.asarray(pil_loader(tmp_path / "1.jpg")))
+    assert np.array_equal(pixels, np.asarray(draw(mode).convert("RGB")))
+
+
 BROKEN = {
     "empty": b"",
     "one byte": b"\xff",
@@ -146,8 +177,13 @@ BROKEN = {
     "tiff without its directory": b"II*\x00\xff\xff\xff\x7f",
     "bigtiff that points far away": b"II+\x00\x08\x00\x00\x00" + b"\xff" * 7 + b"\x7f" + bytes(100),
     "ppm without its end": encode(draw(), "PPM")[:-300],
-    "a format that is not tried": encode(draw(), "JPEG2000"),
-    "another format that is not tried": encode(draw(), "ICO"),
+    "avif without its end": encode(draw(size=(200, 200)), "AVIF")[:-3000],
+    "jpeg 2000 without its end": encode(draw(), "JPEG2000")[:-1500],
+    "psd without its end": psd(draw())[:-300],
+    "tga without its end": encode(draw(), "TGA")[:-1500],
+    "sgi without its end": encode(draw(), "SGI")[:-300],
+    "pcx without its end": encode(draw(), "PCX")[:-1500],
+    **{f"{name}, which is not tried": encode(draw(), name) for name in ("ICO", "ICNS", "DDS", "QOI", "EPS", "DIB")},
     "a pickle": pickle.dumps({"a": 1}),
 }
 
@@ -223,6 +259,14 @@ MUTATED = {
     "TIFF lzw": encode(draw(), "TIFF", compression="tiff_lzw"),
     "BMP": encode(draw(), "BMP"),
     "PPM": encode(draw(), "PPM"),
+    "AVIF": encode(draw(), "AVIF"),
+    "JPEG2000": encode(draw(), "JPEG2000"),
+    "JPEG2000 bare": encode(draw(), "JPEG2000", no_jp2=True),
+    "PSD": psd(draw()),
+    "TGA": encode(draw(), "TGA"),
+    "TGA packed": encode(draw("RGBA"), "TGA", compression="tga_rle"),
+    "SGI": encode(draw(), "SGI"),
+    "PCX": encode(draw(), "PCX"),
 }
 
 
@@ -273,8 +317,20 @@ BOMBS = {
     "bmp": patched(encode(draw(), "BMP"), b"BM", 18, "<II", SIDE, SIDE),
     "ppm": b"P6 20000 20000 255\n",
     "webp": patched(encode(draw(), "WEBP", lossless=True), b"VP8L", 9, "<I", (SIDE % 16384 - 1) | (16383 << 14)),
+    "jpeg 2000": patched(encode(draw(), "JPEG2000"), b"ihdr", 4, ">II", SIDE, SIDE),
+    "jpeg 2000 codestream": patched(encode(draw(), "JPEG2000", no_jp2=True), b"\xff\x51", 6, ">II", SIDE, SIDE),
+    "avif": encode(Image.new("L", (1500, 1000)), "AVIF", quality=1),
+    "psd": patched(patched(psd(draw()), b"8BPS", 14, ">II", SIDE, SIDE), b"8BPS", 38, ">H", 0),  # not packed
+    "tga": patched(encode(draw(), "TGA"), b"\0\0\2", 12, "<HH", SIDE, SIDE),
+    "sgi": patched(encode(draw(), "SGI"), b"\x01\xda", 6, ">HH", SIDE, SIDE),
+    "pcx": patched(encode(draw(), "PCX"), b"\x0a\x05", 8, "<HH", SIDE - 1, SIDE - 1),
     "tiff": patched(patched(encode(draw(), "TIFF"), struct.pack("<HHI", 256, 4, 1), 8, "<I", SIDE), struct.pack("<HHI", 257, 4, 1), 8, "<I", SIDE),
 }
+
+
+def test_every_format_has_a_bomb():
+    spelt = {"JPEG 2000": "JPEG2000"}
+    assert {spelt.get(name.upper().removesuffix(" CODESTREAM"), name.upper().split()[0]) for name in BOMBS} == {*FORMATS}
 
 
 @pytest.mark.parametrize("name", BOMBS)
@@ -475,9 +531,3 @@ def test_a_root_that_is_a_link_or_relative(make_image: Callable[..., Path], tmp_
     monkeypatch.chdir("/")
     for reader, path in zip(readers, paths, strict=True):
         assert reader.original(replace(file_of(tmp_path, "store/a/1.png"), path=path)) == tmp_path / "store/a/1.png"
-
-
-def test_media_types():
-    assert all(media_type_of(f"a/b{suffix}").startswith("image/") for suffix in EXTENSIONS)
-    assert media_type_of("a/B.JPEG") == media_type_of("a.jpg") == "image/jpeg"
-    assert media_type_of("a.jpg/b") == media_type_of("a.html") == "application/octet-stream"
