@@ -3,26 +3,31 @@
 import os
 from importlib import import_module
 
-from PIL import Image
+from PIL import AvifImagePlugin, Image
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF", "AVIF", "JPEG2000", "PSD", "SGI", "PCX", "TGA")
 """What Pillow may try, by content, as `ImageFolder`'s loader does: every format of which all four hold.
 
-1. It is a raster image, and one of those that are met under `ImageFolder`'s extensions: pictures renamed by scrapers and phones (AVIF, JPEG 2000, GIF; MPO,
-   several JPEGs in one, comes with JPEG), scans and renderings (PSD as its flattened picture, SGI, PCX, TGA).
-2. Its header says how large it is before a pixel is decoded, so that the limits hold. Not so: ICO, ICNS and CUR, whose directory says one thing and the
-   picture inside another; FITS, unpacked before it is measured; IPTC and BUFR, GRIB, HDF5, which hold files for other readers.
+1. It is met under `ImageFolder`'s extensions: pictures renamed by scrapers and phones (AVIF, JPEG 2000, GIF; MPO, several
+   JPEGs in one file, comes with JPEG), scans and renderings (PSD as its flattened picture, SGI, PCX, TGA).
+2. Its header says how large it is before a pixel is decoded, so that the limits hold. Not so: ICO, ICNS and CUR, whose
+   directory says one thing and the picture inside another; FITS, unpacked before it is measured; IPTC, BUFR, GRIB and
+   HDF5, which hold files for other readers.
 3. It is decoded in C. Pillow's DDS, QOI, BLP, FTEX, MSP and XPM loop over the pixels in Python: 50 megapixels take minutes.
 4. It starts no program and no handler: not EPS (Ghostscript) and WMF.
 
-The rest of Pillow's list (DCX, FLI, GBR, IM, MCIDAS, PCD, PIXAR, SPIDER, SUN, XBM, XVThumb, bare DIB) is of no photo; each more is code that reads hostile files.
-TGA has no signature and comes last. Pillow's handbook, "Security", advises a list like this one (S-1, D-1).
+The rest of Pillow's list (DCX, FLI, GBR, IM, MCIDAS, PCD, PIXAR, SPIDER, SUN, XBM, XVThumb, bare DIB) holds no photos,
+and each of them is more code that reads hostile files. TGA has no signature and comes last. A list like this one is what
+Pillow's handbook advises ("Security", S-1 and D-1).
+
+Two formats say nothing of what is inside until it is decoded: an AVIF's frame may be larger than its header says, up to
+libavif's own limit of 16,384 x 16,384 pixels, before it is scaled to that size; Pillow refuses a JPEG 2000 like that.
 """
 
 HEAD_BYTES = 16
 """So many first bytes decide a media type."""
 
-_PLUGINS = ("WebP", "Tiff", "Avif", "Jpeg2K", "Psd", "Sgi", "Pcx", "Tga")
+_PLUGINS = ("WebP", "Tiff", "Jpeg2K", "Psd", "Sgi", "Pcx", "Tga")
 
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -58,7 +63,7 @@ def load_plugins() -> None:
     Image.preinit()
     for name in _PLUGINS:
         import_module(f"PIL.{name}ImagePlugin")
-    import_module("PIL.AvifImagePlugin").DEFAULT_MAX_THREADS = 1  # There is a process for each processor already.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # There is a process for each processor already.
 
 
 def media_type_of(path: str, head: bytes) -> str:
