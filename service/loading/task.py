@@ -69,7 +69,7 @@ class Rendered:
         width: of the decoded image in pixels; 0 where it could not be read.
         height: likewise.
         applied: what each step did.
-        problem: None, or why the image could not be read.
+        problem: None, or why the image could not be read or rendered, where that is masked.
     """
 
     start: int
@@ -92,7 +92,7 @@ class Report:
         boxes: int64 (n, 4), what was drawn on the fast way; None where that was not taken.
         flips: bool (n, f), likewise.
         told: position -> what each step did, for rows that went the plain way.
-        problems: position -> why an image could not be read.
+        problems: position -> why an image could not be read or rendered, where that is masked.
     """
 
     starts: Integers

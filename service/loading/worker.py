@@ -22,6 +22,7 @@ from service.loading.rendering import Rendering, prove_fast_way
 from service.loading.slab import SharedMemory
 from service.loading.task import Outcome, Task
 from service.recipes.canvas import Canvas
+from service.recipes.operation import is_out_of_memory
 from service.sources.source import Reader
 
 
@@ -88,11 +89,11 @@ class TaskStream(IterableDataset[Outcome]):
             report = rendering.run()
         except BatchlensError as exc:
             return Outcome(task.id, error=exc, position=None if rendering is None else rendering.position, seconds=time.perf_counter() - started)
-        except MemoryError:
+        except Exception as exc:  # noqa: BLE001  a fault in one task must not end the stream
+            if not is_out_of_memory(exc):
+                return Outcome(task.id, error=RenderFailed(traceback.format_exc()), seconds=time.perf_counter() - started)
             error = RenderCrashed("takes more memory than a worker can have")
             return Outcome(task.id, error=error, position=None if rendering is None else rendering.position, seconds=time.perf_counter() - started)
-        except Exception:  # noqa: BLE001  a fault in one task must not end the stream
-            return Outcome(task.id, error=RenderFailed(traceback.format_exc()), seconds=time.perf_counter() - started)
         finally:
             self._board.begin(worker, 0)
         needed_bytes = rendering.needed_bytes if rendering.needed_bytes > task.size_bytes else 0

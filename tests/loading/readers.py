@@ -116,3 +116,29 @@ class LargeReader(UnreadableReader):
 
     def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         return np.tile(super().pixels(file, max_resolution), (20, 20, 1))
+
+
+@dataclass(frozen=True)
+class OddReader(PatternReader):
+    """Gives one file's image another size."""
+
+    odd: str
+    height: int
+    width: int
+
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        if file.path == self.odd:
+            return np.random.default_rng(7).integers(0, 256, (self.height, self.width, 3), dtype=np.uint8)
+        return super().pixels(file, max_resolution)
+
+
+@dataclass(frozen=True)
+class PoorReader(PatternReader):
+    """Finds no memory for one file."""
+
+    bad: str
+
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        if file.path == self.bad:
+            raise MemoryError
+        return super().pixels(file, max_resolution)
