@@ -143,6 +143,7 @@ class Outcome:
         error: None, or why the whole task failed.
         position: the row that the error is about; None for no row in particular.
         seconds: time spent on it.
+        remarks: what libraries wrote to standard error meanwhile: position of the row, or None; and the text.
     """
 
     task_id: int
@@ -151,3 +152,4 @@ class Outcome:
     error: BatchlensError | None = None
     position: int | None = None
     seconds: float = 0.0
+    remarks: tuple[tuple[int | None, str], ...] = ()

@@ -153,6 +153,8 @@ class Workshop:
 
     def _take_outcome(self, outcome: Outcome) -> None:
         job = self._working.pop(outcome.task_id)
+        for position, text in outcome.remarks:
+            job.log_remark(job.tasks[outcome.task_id], position, text)
         self._settle_arena(job.tasks[outcome.task_id], outcome)
         job.take(outcome)
         self._on_back(job)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, SampleUnavailable, UnreadableImage
 from service.sources.image_formats import FORMATS, load_plugins
-from service.sources.source import File, Pixels, reduce_size
+from service.sources.source import File, Header, Pixels, reduce_size
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
@@ -53,6 +53,11 @@ class FolderReader:
         """Tells (width, height) in pixels from the header; see `Reader`."""
         with self._open(file) as stream, _as_sample_error("has no readable header"), self._header(stream) as image:
             return image.size
+
+    def header(self, file: File) -> Header:
+        """Return size and EXIF orientation from the header; see `Reader`."""
+        with self._open(file) as stream, _as_sample_error("has no readable header"), self._header(stream) as image:
+            return Header(image.width, image.height, _find_orientation(image))
 
     def original(self, file: File) -> Path:
         """Gives the path of the unchanged original; see `Reader`."""
@@ -115,6 +120,17 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     """Decodes an image; `convert` alone would copy one that is RGB already."""
     image.load()
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _find_orientation(image: Image.Image) -> int | None:
+    """Return the EXIF orientation of an opened image, 2 to 8, that decoding ignores; a TIFF is turned by Pillow itself."""
+    if image.format == "TIFF":
+        return None
+    try:
+        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation)  # A PNG's own method would decode the whole image.
+    except Exception:  # noqa: BLE001  damaged EXIF data, of which Pillow raises many kinds, ask for nothing
+        return None
+    return orientation if isinstance(orientation, int) and 2 <= orientation <= 8 else None
 
 
 @contextmanager

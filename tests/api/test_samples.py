@@ -39,6 +39,7 @@ def test_a_sample_tells_what_its_file_is(client: Client, dataset_folder: Path) -
         "height": 64 - 3 * 5,
         "reduced_width": None,
         "reduced_height": None,
+        "exif_orientation": None,
         "bytes": (dataset_folder / "train/dog/dog-1.png").stat().st_size,
         "problem": None,
     }

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from service.errors import UnreadableImage
-from service.sources.source import File, Pixels, reduce_size
+from service.sources.source import File, Header, Pixels, reduce_size
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class PatternReader:
     def size(self, file: File) -> tuple[int, int]:
         height, width, _ = self.pixels(file).shape
         return width, height
+
+    def header(self, file: File) -> Header:
+        return Header(*self.size(file), None)
 
     def original(self, file: File) -> Path:
         raise UnreadableImage("has no file")
