@@ -23,7 +23,6 @@ from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.order import Order
 from service.loading.rendering import blank_shape
 from service.loading.slab import SharedMemory
-from service.loading.stderr_capture import log_stderr
 from service.loading.task import Outcome, Rendered, Report, Shape, Task
 from service.planning.address import DType
 
@@ -224,14 +223,6 @@ class Job:
             self.error = self.error or self.name(outcome.error, None if outcome.position is None else task.first + outcome.position)
         self.needed_bytes = max(self.needed_bytes, outcome.needed_bytes)
         self.render_seconds = max(self.render_seconds, outcome.seconds)
-
-    def log_remark(self, task: Task, position: int | None, text: str) -> None:
-        """Log what a library wrote to standard error while it read one of the samples, or before it read any."""
-        sample: dict[str, object] = {"dataset": self.order.dataset.name, "split": self.order.split.name}
-        if position is not None:
-            row = task.first + position
-            sample |= {"sample": int(self.order.plan.indices[row]), "file": self.order.file(row).label}
-        log_stderr(text, **sample)
 
     def name(self, error: Exception, position: int | None) -> Exception:
         """Says which sample an error is about."""
