@@ -56,7 +56,8 @@ Run = Callable[..., Outcome]
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Run]:
-    """Runs the command line as the shell does. What it does to this process's logging is undone."""
+    """Runs the command line as the shell does, in lines wide enough for any help; what it does to this process's logging is undone."""
+    monkeypatch.setenv("COLUMNS", "400")
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
 
@@ -358,7 +359,7 @@ class TestCheck:
         assert "All 16 images can be used." in out
         (line,) = (tmp_path / "err").read_text().splitlines()
         assert re.match(r"time=\S+ level=warning ", line)
-        assert "dataset=pets split=val sample=5 file=val/owl/fax.tif" in line
+        assert "dataset=pets split=val sample=4 file=val/owl/fax.tif" in line
         assert "Fax4Decode" in line
 
     def test_at_a_bad_path(self, tmp_path: Path, run: Run):

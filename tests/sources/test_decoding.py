@@ -125,6 +125,37 @@ def test_pixels_are_torchvisions(name: str, tmp_path: Path):
     assert pixels.flags.c_contiguous
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data:UserWarning")
+@pytest.mark.parametrize(
+    ("name", "options", "expected"),
+    [
+        *((f"{each}.jpg", {"exif": rotated(each)}, None if each == 1 else each) for each in range(1, 9)),
+        ("no exif.jpg", {}, None),
+        ("nonsense.jpg", {"exif": rotated(77)}, None),
+        ("damaged.jpg", {"exif": b"Exif\0\0MM\0*\xff\xff\xff\xff"}, None),
+        ("1.png", {"exif": rotated(8)}, 8),
+        ("no exif.png", {}, None),
+        ("1.webp", {"exif": rotated(3)}, 3),
+        ("avif.jpg", {"format": "AVIF", "exif": rotated(6)}, 6),
+        ("turned by pillow.tiff", {"exif": rotated(6)}, None),
+        ("1.bmp", {}, None),
+    ],
+)
+def test_the_header_tells_orientation_that_is_ignored(name: str, options: dict, expected: int | None, tmp_path: Path):
+    draw().save(tmp_path / name, **options)
+    reader, file = reader_of(tmp_path), file_of(tmp_path, name)
+    header = reader.header(file)
+    assert header.exif_orientation == expected
+    assert (header.height, header.width) == reader.pixels(file).shape[:2]
+
+
+def test_orientation_is_read_without_decoding(tmp_path: Path):
+    draw(size=(200, 200)).save(tmp_path / "1.png")
+    content = (tmp_path / "1.png").read_bytes()
+    (tmp_path / "1.png").write_bytes(content[: len(content) // 2])
+    assert reader_of(tmp_path).header(file_of(tmp_path, "1.png")) == (200, 200, None)
+
+
 @pytest.mark.filterwarnings("ignore:Palette images with Transparency expressed in bytes:UserWarning")
 def test_a_palette_with_an_alpha_for_each_colour(tmp_path: Path):
     draw("P").save(tmp_path / "1.png", transparency=bytes(range(256)))
@@ -366,7 +397,7 @@ def test_changed_files(make_image: Callable[..., Path], tmp_path: Path):
     for size, mtime in ((len(content) + 1, file.mtime_ns), (len(content), file.mtime_ns + 1)):
         path.write_bytes(content.ljust(size, b"\0"))
         os.utime(path, ns=(mtime, mtime))
-        for ask in (reader.pixels, reader.size, reader.original):
+        for ask in (reader.pixels, reader.size, reader.header, reader.original):
             with pytest.raises(SampleChanged, match="has changed since the dataset was listed"):
                 ask(file)
     path.write_bytes(content)
@@ -417,7 +448,7 @@ def test_a_dataset_that_is_away_is_a_matter_of_time(make_image: Callable[..., Pa
     make_image(tmp_path / "pets/1.png")
     reader, file = reader_of(tmp_path / "pets"), file_of(tmp_path / "pets", "1.png")
     (tmp_path / "pets").rename(tmp_path / "away")
-    for ask in (reader.pixels, reader.size, reader.original):
+    for ask in (reader.pixels, reader.size, reader.header, reader.original):
         with pytest.raises(SampleUnavailable, match="the dataset's folder is gone or empty") as caught:
             ask(file)
         assert str(tmp_path) not in caught.value.detail
@@ -450,7 +481,7 @@ def test_no_descriptor_is_left_open(make_image: Callable[..., Path], tmp_path: P
     (tmp_path / "2.png").symlink_to("/etc/hostname")
     reader, before = reader_of(tmp_path), sum(1 for _ in Path("/proc/self/fd").iterdir())
     for name in ("1.png", "2.png", "gone.png"):
-        for ask in (reader.pixels, reader.size, reader.original):
+        for ask in (reader.pixels, reader.size, reader.header, reader.original):
             with suppress(SampleError):
                 ask(File(name, 1, 1) if name != "1.png" else file_of(tmp_path, name))
     assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before
@@ -469,7 +500,7 @@ def test_paths_that_can_be_none(tmp_path: Path):
 def test_files_that_may_not_be_read(public_folder: Path, make_image: Callable[..., Path], as_nobody: AsNobody):
     make_image(public_folder / "1.png").chmod(0)
     file, reader = file_of(public_folder, "1.png"), reader_of(public_folder)
-    for ask in (reader.pixels, reader.size, reader.original):
+    for ask in (reader.pixels, reader.size, reader.header, reader.original):
         with as_nobody(), pytest.raises(SampleUnavailable, match="cannot be opened: Permission denied"):
             ask(file)
     (public_folder / "1.png").chmod(0o644)
