@@ -1,9 +1,18 @@
 """The image formats that are read, whatever a file is called, and their media types."""
 
 import os
-from importlib import import_module
 
-from PIL import AvifImagePlugin, Image
+from PIL import (
+    AvifImagePlugin,
+    Image,
+    Jpeg2KImagePlugin,
+    PcxImagePlugin,
+    PsdImagePlugin,
+    SgiImagePlugin,
+    TgaImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF", "AVIF", "JPEG2000", "PSD", "SGI", "PCX", "TGA")
 """What Pillow may try, by content, as `ImageFolder`'s loader does: every format of which all four hold.
@@ -20,14 +29,15 @@ The rest of Pillow's list (DCX, FLI, GBR, IM, MCIDAS, PCD, PIXAR, SPIDER, SUN, X
 and each of them is more code that reads hostile files. TGA has no signature and comes last. A list like this one is what
 Pillow's handbook advises ("Security", S-1 and D-1).
 
-Two formats say nothing of what is inside until it is decoded: an AVIF's frame may be larger than its header says, up to
-libavif's own limit of 16,384 x 16,384 pixels, before it is scaled to that size; Pillow refuses a JPEG 2000 like that.
+A header can lie. A JPEG 2000 that does is refused by Pillow; an AVIF's hidden frame may be larger than its header says, up
+to libavif's own limit of 16,384 x 16,384 pixels, before it is scaled to what the header says.
 """
 
 HEAD_BYTES = 16
 """So many first bytes decide a media type."""
 
-_PLUGINS = ("WebP", "Tiff", "Jpeg2K", "Psd", "Sgi", "Pcx", "Tga")
+_PLUGINS = (Jpeg2KImagePlugin, PcxImagePlugin, PsdImagePlugin, SgiImagePlugin, TgaImagePlugin, TiffImagePlugin, WebPImagePlugin)
+"""They register with Pillow as they are imported; no others are, or the first image of every process would wait for all of them."""
 
 _SIGNATURES = (
     (0, b"\xff\xd8\xff", "image/jpeg"),
@@ -59,10 +69,8 @@ _EXTENSIONS = {
 
 
 def load_plugins() -> None:
-    """Register the formats with Pillow, and no others: the first image of every process would wait for all of its plugins otherwise."""
+    """Make Pillow ready to read the formats."""
     Image.preinit()
-    for name in _PLUGINS:
-        import_module(f"PIL.{name}ImagePlugin")
     AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # There is a process for each processor already.
 
 
