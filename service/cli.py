@@ -11,22 +11,20 @@ import socket
 import sys
 import time
 import warnings
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
 from service.api import logs
-from service.errors import BatchlensError, InvalidParameter, SampleError, StartupError
+from service.errors import BatchlensError, InvalidParameter, StartupError
 from service.processor import Processor
 from service.settings import Settings, read_settings
 
@@ -35,8 +33,8 @@ if TYPE_CHECKING:
 
     import httpx
 
+    from service.checker import CheckReport
     from service.sources.catalogue import Catalogue
-    from service.sources.source import Dataset, Split
     from service.sources.source import Progress as TellProgress
     from service.tuning.report import Report
 
@@ -44,6 +42,8 @@ cli = typer.Typer(name="batchlens", help="Every augmented batch has a URL.", no_
 _OUT = Console()
 _ERR = Console(stderr=True)
 _SHOWN_CLASSES = 8
+_SHOWN_ORIENTED = 5
+_PIPED_COLUMNS = 10_000
 _QUIET_SECONDS = 1.0
 _DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/")
 _ELSEWHERE = """No flags, since others on this machine can read them: BATCHLENS_TOKEN, the bearer token that writes need. In batchlens.toml, or the file that
@@ -140,6 +140,7 @@ def get(
 ) -> None:
     """Answers one request without a server: the body goes to standard output or a file, problems to standard error with exit code 1."""
     settings = read_settings(paths=tuple(data) if data else None, workers=0, allowed_hosts=("localhost",))
+    logs.configure("warning")
     response = asyncio.run(_request(settings, path))
     if response.is_error:
         _ERR.print(response.text, highlight=False, markup=False, soft_wrap=True)
@@ -178,43 +179,40 @@ def datasets(data: Data = None) -> None:
 
 @cli.command()
 def check(data: Data = None, as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False) -> None:
-    """Reads every image and reports those that cannot be used; exit code 1 if there are any."""
-    catalogue = _open_catalogue(read_settings(paths=tuple(data) if data else None, index_cache=False))
+    """Reads every image, renders it with its split's recipe, and reports those that cannot be used; exit code 1 if there are any."""
+    settings = read_settings(paths=tuple(data) if data else None, index_cache=False)
+    logs.configure("warning")
+    catalogue = _open_catalogue(settings)
+    from service.checker import IN_PROCESS, Checker
+
     total = sum(len(split) for dataset in catalogue.datasets for split in dataset.splits.values())
-    with Progress(console=_ERR, transient=True) as progress:
-        broken = [each for each in progress.track(_check_all(catalogue), total=total, description="reading") if each is not None]
+    if total > IN_PROCESS:
+        _preload()
+    checker = Checker(settings, catalogue)
+    with Progress(console=_ERR, transient=True, disable=not _ERR.is_terminal or total <= IN_PROCESS) as progress:
+        task = progress.add_task("reading", total=total)
+        for checked in checker.run():
+            progress.advance(task, checked)
     if as_json:
-        sys.stdout.write(json.dumps({"checked": total, "broken": broken}, indent=2) + "\n")
+        sys.stdout.write(json.dumps(checker.report.to_json(), indent=2) + "\n")
     else:
-        table = Table("dataset", "split", "sample", "file", "problem")
-        for each in broken:
-            table.add_row(*(escape(str(each[column])) for column in ("dataset", "split", "sample", "file", "problem")))
-        _OUT.print(Group(table, f"{len(broken)} of {total} images cannot be used.") if broken else f"All {total} images can be read.")
-    raise typer.Exit(1 if broken else 0)
+        _print(_tabulate_check(checker.report))
+        _print_unavailable(catalogue)
+    raise typer.Exit(0 if checker.report.is_clean else 1)
 
 
-def _check_all(catalogue: Catalogue) -> Iterator[dict[str, Any] | None]:
-    """Reads every image, in the listing's order; in threads, since Pillow lets others run while it decodes. Few wait at a time: there may be millions."""
-    processors = Processor().count()
-    waiting: deque[Future[dict[str, Any] | None]] = deque()
-    with ThreadPoolExecutor(processors) as pool:
-        for dataset in catalogue.datasets:
-            for split in dataset.splits.values():
-                for index in range(len(split)):
-                    waiting.append(pool.submit(_check_sample, dataset, split, index))
-                    if len(waiting) > 4 * processors:
-                        yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-
-
-def _check_sample(dataset: Dataset, split: Split, index: int) -> dict[str, Any] | None:
-    file = split.file(index)
-    try:
-        dataset.reader.pixels(file)
-    except SampleError as exc:
-        return {"dataset": dataset.name, "split": split.name, "sample": index, "file": file.label, "code": exc.code, "problem": exc.detail}
-    return None
+def _tabulate_check(report: CheckReport) -> Group:
+    table = Table("dataset", "split", "sample", "file", "problem")
+    for each in report.broken:
+        table.add_row(*(escape(str(cell)) for cell in (each.dataset, each.split, each.sample, each.file, each.problem)))
+    whole = f"All {report.checked} images can be used."
+    parts = [table, f"{len(report.broken)} of {report.checked} images cannot be used."] if report.broken else [whole]
+    if report.oriented:
+        shown = ", ".join(f"{each.file} ({each.exif_orientation})" for each in report.oriented[:_SHOWN_ORIENTED])
+        more = f", and {len(report.oriented) - _SHOWN_ORIENTED} more" if len(report.oriented) > _SHOWN_ORIENTED else ""
+        note = "Note: the EXIF orientation of {} of {} images is ignored, as ImageFolder ignores it: {}."
+        parts.append(escape(note.format(len(report.oriented), report.checked, shown + more)))
+    return Group(*parts)
 
 
 @cli.command()
@@ -256,7 +254,7 @@ def _print_report(report: Report, as_json: bool) -> None:
     if as_json:
         sys.stdout.write(json.dumps(report.to_json(), indent=2) + "\n")
     elif report.results:
-        _OUT.print(report.to_table())
+        _print(report.to_table())
 
 
 @cli.command()
@@ -278,7 +276,13 @@ def doctor() -> None:
     table.add_row("processors", str(Processor().count()))
     table.add_row("workers", f"{settings.workers} for each split in use")
     table.add_row("slab", f"{settings.slab_bytes / 2**20:.0f} MiB for each split in use")
-    _OUT.print(table)
+    _print(table)
+
+
+def _print(table: RenderableType) -> None:
+    """Print a table: as wide as the terminal, or as its content where standard output is none, so that programs get it whole."""
+    console = _OUT if _OUT.is_terminal else Console(width=_PIPED_COLUMNS)
+    console.print(table)
 
 
 def _open_catalogue(settings: Settings) -> Catalogue:
@@ -321,10 +325,14 @@ def _print_datasets(settings: Settings, catalogue: Catalogue) -> None:
             shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:_SHOWN_CLASSES])
             more = f", and {len(counts) - _SHOWN_CLASSES} more" if len(counts) > _SHOWN_CLASSES else ""
             table.add_row(escape(dataset.name), escape(split.name), str(len(split)), escape(shown + more))
-    _OUT.print(table)
+    _print(table)
     notes = [f"{dataset.name}: {note}" for dataset in catalogue.datasets for note in _notes_of(dataset)]
     for note in [*notes, *catalogue.notes, *find_unknown_names(settings, catalogue)]:
         _OUT.print(Text(note, "yellow"), soft_wrap=True)
+    _print_unavailable(catalogue)
+
+
+def _print_unavailable(catalogue: Catalogue) -> None:
     for name, reason in catalogue.unavailable.items():
         _OUT.print(Text(f"{name} is not served: {reason}", "red"), soft_wrap=True)
 

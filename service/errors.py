@@ -5,7 +5,8 @@
     │   ├── UnknownDataset  UnknownSplit  UnknownClass  UnknownSample
     │   └── UnknownStep  UnknownDevice  UnknownLoader  UnknownPage
     ├── InvalidRequest           what was asked cannot be done as asked
-    │   ├── InvalidParameter  InvalidRecipe  StepFailed
+    │   ├── InvalidParameter  InvalidRecipe
+    │   ├── StepFailed                          a sample that the recipe does not fit; `on_error=mask` gives zeros
     │   ├── UnequalShapes  BatchTooLarge  NotAcceptable
     │   └── RangeNotSatisfiable  BodyTooLarge  MethodNotAllowed
     ├── SampleError              one image stands in the way

@@ -3,6 +3,7 @@
 import errno
 import io
 import json
+import logging
 import os
 import re
 import resource
@@ -12,6 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -53,9 +55,11 @@ Run = Callable[..., Outcome]
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Run:
-    """Runs the command line as the shell does, in lines wide enough for any table."""
+def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[bytes]) -> Iterator[Run]:
+    """Runs the command line as the shell does, in lines wide enough for any help; what it does to this process's logging is undone."""
     monkeypatch.setenv("COLUMNS", "400")
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
 
     def call(*arguments: str | Path) -> Outcome:
         monkeypatch.setattr(sys, "argv", ["batchlens", *map(str, arguments)])
@@ -64,7 +68,14 @@ def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[byt
         out, err = capsysbinary.readouterr()
         return Outcome(int(ended.value.code or 0), out, err.decode())
 
-    return call
+    yield call
+    logging.captureWarnings(capture=False)
+    for handler in [each for each in root.handlers if each not in handlers]:
+        root.removeHandler(handler)
+        handler.close()
+    root.setLevel(level)
+    for handler in handlers:
+        root.addHandler(handler)
 
 
 def assert_one_clear_line(outcome: Outcome, *facts: str) -> None:
@@ -313,9 +324,9 @@ class TestGet:
 class TestCheck:
     def test_of_sound_images(self, dataset_folder: Path, run: Run):
         outcome = run("check", "-d", dataset_folder)
-        assert (outcome.code, outcome.out) == (0, "All 14 images can be read.\n")
+        assert (outcome.code, outcome.out, outcome.err) == (0, "All 14 images can be used.\n", "")
         outcome = run("check", "-d", dataset_folder, "--json")
-        assert (outcome.code, json.loads(outcome.out)) == (0, {"checked": 14, "broken": []})
+        assert (outcome.code, json.loads(outcome.out)) == (0, {"checked": 14, "broken": [], "oriented": [], "unavailable": {}})
 
     def test_of_broken_images(self, dataset_folder: Path, run: Run, make_image: Callable[..., Path]):
         (dataset_folder / "train/cat/broken [b].jpg").write_bytes((dataset_folder / "train/cat/cat-0.jpg").read_bytes()[:-200])
@@ -335,6 +346,15 @@ class TestCheck:
         for each in found["broken"]:
             assert re.search(rf"│ pets +│ {each['split']} +│ {each['sample']} +│ {re.escape(each['file'])} +│ {re.escape(each['problem'])} +│", table.out)
         assert "3 of 17 images cannot be used." in table.out
+
+    def test_of_a_dataset_that_cannot_be_listed(self, dataset_folder: Path, run: Run):
+        (dataset_folder.parent / os.fsdecode(b"birds/train/caf\xe9")).mkdir(parents=True)
+        (dataset_folder.parent / os.fsdecode(b"birds/train/caf\xe9/1.png")).touch()
+        outcome = run("check", "-d", dataset_folder.parent)
+        assert outcome.code == 1
+        assert outcome.out.startswith("All 14 images can be used.\nbirds is not served: birds: the name")
+        found = json.loads(run("check", "-d", dataset_folder.parent, "--json").out)
+        assert (found["checked"], list(found["unavailable"])) == (14, ["birds"])
 
     def test_keeps_to_the_limits(self, dataset_folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setenv("BATCHLENS_MAX_IMAGE_PIXELS", "2600")
@@ -360,8 +380,59 @@ class TestCheck:
         assert [(each["sample"], each["file"]) for each in found["broken"]] == broken
         assert found["checked"] == 120
 
+    def test_renders_with_the_recipe_of_the_split(self, dataset_folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("BATCHLENS_DATASETS", '{"pets": {"val": {"recipe": "RandomCrop(500)"}}}')
+        outcome = run("check", "-d", dataset_folder)
+        assert outcome.code == 1
+        assert "recipe RandomCrop(500): RandomCrop(500) cannot be applied to a " in outcome.out
+        assert "5 of 14 images cannot be used." in outcome.out
+
+    def test_notes_orientation_that_is_ignored(self, dataset_folder: Path, run: Run):
+        exif = Image.Exif()
+        exif[0x0112] = 8
+        for number in range(7):
+            Image.new("RGB", (40, 30)).save(dataset_folder / f"val/owl/turned [{number}].jpg", exif=exif)
+        outcome = run("check", "-d", dataset_folder)
+        assert outcome.code == 0
+        note = "Note: the EXIF orientation of 7 of 21 images is ignored, as ImageFolder ignores it: val/owl/turned [0].jpg (8), "
+        assert note in outcome.out
+        assert "val/owl/turned [4].jpg (8), and 2 more.\n" in outcome.out
+
+    def test_what_libraries_print_is_one_line_with_the_sample(self, dataset_folder: Path, tmp_path: Path):
+        buffer = io.BytesIO()
+        Image.effect_noise((64, 64), 60).convert("1").save(buffer, "TIFF", compression="group4")
+        fax = buffer.getvalue()
+        damaged = fax[:20] + bytes(each ^ 0x5A for each in fax[20:120]) + fax[120:]
+        (dataset_folder / "val/owl/fax.tif").write_bytes(damaged)
+        Image.new("P", (8, 8)).save(dataset_folder / "val/owl/palette.png", transparency=bytes([0, 128, 255]))
+        with commands("check", stderr=tmp_path / "err") as start:
+            out, _ = start("-d", str(dataset_folder)).communicate(timeout=120)
+        assert "All 16 images can be used." in out
+        (line,) = (tmp_path / "err").read_text().splitlines()
+        assert re.match(r"time=\S+ level=warning ", line)
+        assert "dataset=pets split=val sample=4 file=val/owl/fax.tif" in line
+        assert "Fax4Decode" in line
+
     def test_at_a_bad_path(self, tmp_path: Path, run: Run):
         assert_one_clear_line(run("check", "-d", tmp_path / "nowhere"), "nowhere is no folder")
+
+
+class TestPipedTables:
+    """Tables are as wide as their content where a program reads them, whatever a terminal is said to be like."""
+
+    def test_are_not_cut(self, dataset_folder: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("COLUMNS", "40")
+        name = "a_rather_long_name_as_cameras_and_scrapers_make_them_" * 3
+        (dataset_folder / f"val/owl/{name}.jpg").touch()
+        for number in range(6):
+            (dataset_folder / f"train/class-{number}-{name}").mkdir()
+            Image.new("RGB", (5, 5)).save(dataset_folder / f"train/class-{number}-{name}/1.png")
+        (row,) = [line for line in run("check", "-d", dataset_folder).out.splitlines() if name in line]
+        assert re.search(rf"val/owl/{name}.jpg +│ cannot be decoded: it is none of .*, or its header is damaged │", row)
+        found = run("datasets", "-d", dataset_folder).out
+        assert all(f"class-{number}-{name} 1" in found.splitlines()[3] for number in range(5))
+        versions = [line for line in run("doctor").out.splitlines() if "torch" in line]
+        assert any(version("torch") in line for line in versions)
 
 
 class TestDoctor:

@@ -129,11 +129,10 @@ async def answer_rendered(
     """
 
     def tag(device_kind: str) -> str:
+        limits = _masking_limits(services, asked.order, device_kind)
         return entity_tag(asked.order.key, *form, device_kind, services.fingerprint.text, *limits)
 
     order, watch = asked.order, asked.watch
-    settings = services.settings
-    limits = [str(settings.max_image_pixels), str(settings.max_image_bytes)] if order.address.on_error == "mask" else []  # They decide what is masked.
     headers = cache_headers(order.dataset, tag(services.selection.kind), asked.is_pinned)
     if is_current(request, headers["ETag"]):
         return not_modified(headers)
@@ -153,6 +152,20 @@ async def answer_rendered(
     watch.lap("encode")
     services.metrics.count_stages(watch.seconds)
     return PiecewiseResponse(pieces, media_type, headers | {"Server-Timing": watch.header})
+
+
+def _masking_limits(services: Services, order: Order, device_kind: str) -> list[str]:
+    """List the limits that decide which samples of an order are masked, beside its address.
+
+    The memory for batches is one where the image decides how much of it a sample takes: a recipe without a fixed size, or decoded pixels for a device.
+    """
+    if order.address.on_error != "mask":
+        return []
+    settings = services.settings
+    limits = [settings.max_image_pixels, settings.max_image_bytes]
+    if None in order.recipe.output_shape or device_kind != "cpu":
+        limits.append(settings.slab_bytes)
+    return [str(each) for each in limits]
 
 
 def cache_headers(dataset: Dataset, etag: str, is_pinned: bool) -> dict[str, str]:

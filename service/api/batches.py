@@ -87,7 +87,7 @@ async def _answer(request: Request, services: Services, asked: Asked, query: Bat
     tail = order.recipe.tail if order.address.dtype == "uint8" else ""
 
     def encode(batch: Batch, etag: str) -> list[Piece]:
-        return chosen.encode(batch, Presentation(etag, tail, order.dataset.classes, order.recipe.normalization, picture))
+        return chosen.encode(batch, Presentation(etag, tail, order.dataset.classes, order.recipe.normalization, picture, order.exif_orientation))
 
     form = (chosen.name, repr(picture) if chosen.is_picture else "")
     return await answer_rendered(request, services, asked, form, chosen.media_type, encode, is_view=chosen.is_view)

@@ -2,9 +2,14 @@
 
 import json
 import logging
+import os
 import re
+import sys
 import time
+import warnings
+from contextlib import suppress
 from contextvars import ContextVar
+from typing import TextIO
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request under way; set by `service.api.middleware.envelope`, seen in the threads that work for it, too."""
@@ -32,11 +37,32 @@ class LineFormatter(logging.Formatter):
         return " ".join(f"{name}={_quote(str(value))}" for name, value in fields.items() if value != "")
 
 
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to a descriptor of its own, so that a line does not end where standard error is captured meanwhile."""
+
+    def __init__(self) -> None:
+        self._own: TextIO | None = None
+        with suppress(OSError, ValueError, AttributeError):  # Standard error is closed, or no file but an object in its place.
+            self._own = os.fdopen(os.dup(sys.stderr.fileno()), "w", buffering=1, encoding="utf-8", errors="backslashreplace")
+        super().__init__(self._own)
+
+    def close(self) -> None:
+        """End the handler."""
+        super().close()
+        if self._own is not None:
+            self._own.close()
+
+
 def configure(level: str) -> None:
-    """Sends every record of this process from a level on to standard error; replaces what was configured before."""
-    handler = logging.StreamHandler()
+    """Send every record of this process from a level on to standard error, Python's warnings among them; replace what was configured before.
+
+    Pillow's warnings are left out: they are about files of others, and a decoded image is right or an error.
+    """
+    handler = _StderrHandler()
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+    warnings.filterwarnings("ignore", module=r"PIL\b")
 
 
 def _quote(text: str) -> str:

@@ -8,6 +8,7 @@ from fastapi.responses import FileResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from service.errors import SampleChanged, SampleUnavailable
+from service.sources.image_formats import HEAD_BYTES, media_type_of
 from service.sources.source import File
 
 
@@ -19,7 +20,6 @@ class OriginalResponse(FileResponse):
     Args:
         path: of the original, as a reader gives it.
         file: as it was listed.
-        media_type: of the answer.
         headers: further headers.
 
     Raises:
@@ -27,7 +27,7 @@ class OriginalResponse(FileResponse):
         SampleUnavailable: it cannot be opened.
     """
 
-    def __init__(self, path: Path, file: File, media_type: str, headers: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, file: File, headers: Mapping[str, str]) -> None:
         self._listed = (file.size_bytes, file.mtime_ns)
         try:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -35,6 +35,7 @@ class OriginalResponse(FileResponse):
             kind = SampleChanged if isinstance(exc, FileNotFoundError) else SampleUnavailable
             raise kind(f"cannot be opened: {exc.strerror}") from exc
         self._check()
+        media_type = media_type_of(file.path, os.pread(self._descriptor, HEAD_BYTES, 0))
         super().__init__(f"/proc/self/fd/{self._descriptor}", headers=headers, media_type=media_type, stat_result=os.fstat(self._descriptor))
 
     def __del__(self) -> None:

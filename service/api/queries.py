@@ -36,7 +36,9 @@ class EpochQuery(Query):
     rank: int = Field(0, ge=0, le=_LARGEST, description="This consumer, below world_size.")
     world_size: int = Field(1, ge=1, le=_LARGEST, description="Number of consumers that share each step.")
     dtype: DType | None = Field(None, description="Element type of the images; what the recipe yields by default. uint8 stops before the recipe's tail.")
-    on_error: OnError = Field("fail", description="An unreadable image fails the batch, or comes as zeros and is told.")
+    on_error: OnError = Field(
+        "fail", description="A sample that cannot be read, or that the recipe cannot be applied to, fails the batch, or comes as zeros and is told."
+    )
     max_resolution: int | None = Field(
         None,
         ge=0,

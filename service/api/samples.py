@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, TypeAlias
 
 from fastapi import APIRouter, Path, Request, Response
@@ -36,9 +37,9 @@ from service.errors import (
     VersionGone,
     of_sample,
 )
+from service.loading.stderr_capture import capture_stderr, log_stderr
 from service.planning.address import entity_tag
-from service.sources.decoding import media_type_of
-from service.sources.source import Dataset, File, Split, reduce_size
+from service.sources.source import Dataset, File, Pixels, Split, reduce_size
 
 router = APIRouter(prefix="/datasets/{dataset}/splits/{split}/samples", tags=["samples"])
 
@@ -84,7 +85,7 @@ def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Ind
         if is_current(request, headers["ETag"]):
             return not_modified(headers)
         check_range(request, headers["ETag"], file.size_bytes)
-        return OriginalResponse(path, file, media_type_of(file.path), headers)
+        return OriginalResponse(path, file, headers)
 
 
 @router.get(
@@ -110,10 +111,10 @@ async def get_views(
 
     def encode(batch: Batch, etag: str) -> list[Piece]:
         if format not in PICTURES:
-            return [encode_views(batch, etag, order.recipe.tail, order.recipe.dtype)]
+            return [encode_views(batch, etag, order.recipe.tail, order.recipe.dtype, order.exif_orientation(0))]
         row, titles = batch.rows[0], [f"epoch {query.epoch + position}" for position in range(query.epochs)]
         with _named(index, file):
-            original = Image.fromarray(dataset.reader.pixels(file, order.address.max_resolution)) if query.original else None
+            original = Image.fromarray(_decode(dataset, split, index, order.address.max_resolution)) if query.original else None
         titles = [f"original {row.width}x{row.height}", *titles] if query.original else titles
         return [PICTURES[format](draw_views(original, batch.images, titles, order.recipe.normalization, options))]
 
@@ -130,12 +131,19 @@ def _named(index: int, file: File) -> Iterator[None]:
         raise of_sample(exc, index, file.label) from exc
 
 
+def _decode(dataset: Dataset, split: Split, index: int, max_resolution: int | None) -> Pixels:
+    """Decode a sample here; what libraries write to standard error meanwhile becomes one log line."""
+    file = split.file(index)
+    with capture_stderr(partial(log_stderr, dataset=dataset.name, split=split.name, sample=index, file=file.label)):
+        return dataset.reader.pixels(file, max_resolution)
+
+
 def _describe(services: Services, dataset: Dataset, split: Split, index: int) -> SampleDetail:
     file, label = split.file(index), int(split.labels[index])
-    width, height, problem = None, None, None
+    width, height, orientation, problem = None, None, None, None
     reduced: tuple[int | None, int | None] = (None, None)
     try:
-        width, height = dataset.reader.size(file)
+        width, height, orientation = dataset.reader.header(file)
         in_batches = reduce_size((width, height), services.settings.for_dataset(dataset.name).max_resolution)
         reduced = in_batches if in_batches != (width, height) else reduced
     except SampleError as exc:
@@ -149,6 +157,7 @@ def _describe(services: Services, dataset: Dataset, split: Split, index: int) ->
         height=height,
         reduced_width=reduced[0],
         reduced_height=reduced[1],
+        exif_orientation=orientation,
         bytes=file.size_bytes,
         problem=problem,
     )

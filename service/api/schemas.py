@@ -138,6 +138,7 @@ class SampleDetail(BaseModel):
     height: int | None
     reduced_width: int | None = Field(description="In pixels, as batches show it, where the dataset's max_resolution makes it smaller; else null.")
     reduced_height: int | None
+    exif_orientation: int | None = Field(description="2 to 8 where EXIF asks viewers to turn or mirror the picture, which is ignored; else null.")
     bytes: int = Field(description="Length of the file as listed; -1 where it could not be looked at.")
     problem: str | None = Field(description="Null, or why the image cannot be used.")
 
@@ -184,6 +185,7 @@ class ProvenanceRow(BaseModel):
     file: str
     width: int
     height: int
+    exif_orientation: int | None = Field(description="2 to 8 where EXIF asks viewers to turn or mirror the picture, which is ignored; else null.")
     key: str = Field(description="The sample's random key: 64 bits as 16 hexadecimal digits.")
     problem: str | None
     applied: list[AppliedStep]
@@ -214,6 +216,7 @@ class ViewsProvenance(BaseModel):
     file: str
     width: int = Field(description="Of the original in pixels.")
     height: int
+    exif_orientation: int | None = Field(description="2 to 8 where EXIF asks viewers to turn or mirror the picture, which is ignored; else null.")
     dtype: str = Field(description="What a batch of these samples holds where a request does not say.")
     views: list[ViewDetail]
 

@@ -56,7 +56,8 @@ class RemoteLoader:
         pin_memory: whether tensors pass through page-locked memory on their way to a GPU.
         as_numpy: yields NumPy's arrays; torch is not imported.
         with_indices: yields (images, labels, indices).
-        on_error: "fail" raises on an unreadable image; "mask" gives zeros, and each batch ends with a bool array that is False there.
+        on_error: "fail" raises on a sample that cannot be read or rendered; "mask" gives zeros, and each batch ends with a
+            bool array that is False there.
         max_resolution: shorter side to which larger photos are reduced on decoding; 0 leaves them as they are; the dataset's own setting for None.
         prefetch: batches under way ahead of the consumer, at least 1.
         timeout_seconds: longest silence of a server before another is asked.

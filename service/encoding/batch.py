@@ -48,7 +48,7 @@ class Row:
         width: of the decoded image in pixels; 0 where it could not be read.
         height: likewise.
         applied: what each step did, in order.
-        problem: None, or why the image could not be read (only with `on_error=mask`; the pixels are zeros then).
+        problem: None, or why the image could not be read or rendered (only with `on_error=mask`; the pixels are zeros then).
     """
 
     index: int
@@ -72,7 +72,7 @@ class Batch:
         parts: one tensor [C, H, W] a row where it does not.
         labels: int64 (B,), class numbers.
         indices: int64 (B,), positions in the split's listing.
-        valid: bool (B,), whether the image could be read.
+        valid: bool (B,), whether the image could be read and rendered.
         tell: tells about the rows; only asked when that is wanted.
     """
 

@@ -29,6 +29,9 @@ class Fingerprint:
     pillow: str
     jpeg: str
     webp: str
+    avif: str
+    jpeg2000: str
+    tiff: str
     zlib: str
     machine: str
     cpu_capability: str
@@ -45,6 +48,9 @@ class Fingerprint:
             pillow=version("pillow"),
             jpeg=str(features.version("jpg")),
             webp=str(features.version("webp")),
+            avif=str(features.version("avif")),
+            jpeg2000=str(features.version("jpg_2000")),
+            tiff=str(features.version("libtiff")),
             zlib=zlib.ZLIB_RUNTIME_VERSION,
             machine=platform.machine(),
             cpu_capability=torch.backends.cpu.get_cpu_capability(),

@@ -34,6 +34,7 @@ class Presentation:
         classes: class names in label order.
         normalization: (mean, std) that a picture undoes; None for none.
         picture: how pictures are drawn.
+        exif_orientation: returns the EXIF orientation that a row's sample was read without, or None; it looks at the file.
     """
 
     etag: str
@@ -41,6 +42,7 @@ class Presentation:
     classes: tuple[str, ...]
     normalization: Normalization | None
     picture: PictureOptions
+    exif_orientation: Callable[[int], int | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ def _picture(name: str) -> Callable[[Batch, Presentation], list[Piece]]:
 
 
 def _json(batch: Batch, presentation: Presentation) -> list[Piece]:
-    return [encode_provenance(batch, presentation.etag, presentation.tail)]
+    return [encode_provenance(batch, presentation.etag, presentation.tail, presentation.exif_orientation)]
 
 
 FORMATS: Mapping[str, Format] = {

@@ -1,19 +1,23 @@
 """Where a batch comes from and what was done to each of its samples, as JSON."""
 
 import json
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from service.encoding.batch import Batch, Row
 from service.planning.address import Address
 
+Orientation: TypeAlias = Callable[[int], int | None]
 
-def describe_batch(batch: Batch, etag: str, tail: str) -> dict[str, Any]:
+
+def describe_batch(batch: Batch, etag: str, tail: str, exif_orientation: Orientation) -> dict[str, Any]:
     """Tells a batch's address and rows.
 
     Args:
         batch: what was rendered; the drawn parameters come from that very rendering.
         etag: of this answer.
         tail: the recipe's tail.
+        exif_orientation: returns a row's; see `Presentation`.
 
     Returns:
         a JSON-ready dictionary; see `service.api.schemas.Provenance`.
@@ -34,7 +38,7 @@ def describe_batch(batch: Batch, etag: str, tail: str) -> dict[str, Any]:
         "max_resolution": address.max_resolution,
         "shape": _shape(batch),
         "dtype": address.dtype,
-        "samples": [_describe_row(position, row) for position, row in enumerate(batch.rows)],
+        "samples": [_describe_row(position, row, exif_orientation(position)) for position, row in enumerate(batch.rows)],
     }
 
 
@@ -49,12 +53,12 @@ def _tell_origin(address: Address, tail: str) -> dict[str, Any]:
     }
 
 
-def encode_provenance(batch: Batch, etag: str, tail: str) -> bytes:
+def encode_provenance(batch: Batch, etag: str, tail: str, exif_orientation: Orientation) -> bytes:
     """Writes the same as UTF-8 JSON."""
-    return json.dumps(describe_batch(batch, etag, tail), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(describe_batch(batch, etag, tail, exif_orientation), ensure_ascii=False, allow_nan=False).encode()
 
 
-def describe_views(batch: Batch, etag: str, tail: str, dtype: str) -> dict[str, Any]:
+def describe_views(batch: Batch, etag: str, tail: str, dtype: str, exif_orientation: int | None) -> dict[str, Any]:
     """Tells what several epochs do to one sample.
 
     Args:
@@ -62,6 +66,7 @@ def describe_views(batch: Batch, etag: str, tail: str, dtype: str) -> dict[str, 
         etag: of this answer.
         tail: the recipe's tail, which views stop before: it moves no pixel.
         dtype: what the whole recipe yields.
+        exif_orientation: that the sample was read without, or None.
 
     Returns:
         a JSON-ready dictionary; see `service.api.schemas.ViewsProvenance`.
@@ -76,6 +81,7 @@ def describe_views(batch: Batch, etag: str, tail: str, dtype: str) -> dict[str, 
         "file": first.file,
         "width": first.width,
         "height": first.height,
+        "exif_orientation": exif_orientation,
         "dtype": dtype,
         "views": [
             {"epoch": address.epoch + position, "key": _key(row), "shape": list(image.shape), "applied": _applied(row)}
@@ -84,9 +90,9 @@ def describe_views(batch: Batch, etag: str, tail: str, dtype: str) -> dict[str, 
     }
 
 
-def encode_views(batch: Batch, etag: str, tail: str, dtype: str) -> bytes:
+def encode_views(batch: Batch, etag: str, tail: str, dtype: str, exif_orientation: int | None) -> bytes:
     """Writes the same as UTF-8 JSON."""
-    return json.dumps(describe_views(batch, etag, tail, dtype), ensure_ascii=False, allow_nan=False).encode()
+    return json.dumps(describe_views(batch, etag, tail, dtype, exif_orientation), ensure_ascii=False, allow_nan=False).encode()
 
 
 def _shape(batch: Batch) -> list[int] | None:
@@ -97,7 +103,7 @@ def _shape(batch: Batch) -> list[int] | None:
     return [len(batch.images), *shapes.pop()] if len(shapes) == 1 else None
 
 
-def _describe_row(position: int, row: Row) -> dict[str, Any]:
+def _describe_row(position: int, row: Row, exif_orientation: int | None) -> dict[str, Any]:
     return {
         "position": position,
         "index": row.index,
@@ -106,6 +112,7 @@ def _describe_row(position: int, row: Row) -> dict[str, Any]:
         "file": row.file,
         "width": row.width,
         "height": row.height,
+        "exif_orientation": exif_orientation,
         "key": _key(row),
         "problem": row.problem,
         "applied": _applied(row),

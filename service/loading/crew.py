@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader
 from service.loading.board import Board, Note
 from service.loading.forkserver import START_METHOD, preload
 from service.loading.slab import SharedMemory
+from service.loading.stderr_capture import StderrFile
 from service.loading.task import Outcome, Task
 from service.loading.worker import TaskStream
 from service.loading.worker_process import WorkerProcess
@@ -46,10 +47,12 @@ class Death:
     Attributes:
         blamed: what each of them was rendering; not those that the loader itself ended.
         exit_codes: of each, negative for a signal.
+        last_words: what they wrote to standard error in the end; "" for nothing.
     """
 
     blamed: tuple[Note, ...]
     exit_codes: tuple[int | None, ...]
+    last_words: str = ""
 
 
 class Crew:
@@ -87,6 +90,7 @@ class Crew:
         self._tasks: Any = context.Queue() if workers else queue.SimpleQueue()
         self._is_buried = threading.Lock()
         self._board = Board(workers)
+        self._stderr = tuple(StderrFile() for _ in range(workers))
         self._on_outcome, self._on_death = on_outcome, on_death
         self._processes: list[WorkerProcess] = []
         self.started_seconds = float("inf")
@@ -95,7 +99,7 @@ class Crew:
         self._has_failed = threading.Event()
         self._is_over = threading.Event()
         loader: DataLoader[Outcome] = DataLoader(
-            TaskStream(self._tasks, slab, arena, reader, self._board),
+            TaskStream(self._tasks, slab, arena, reader, self._board, self._stderr),
             batch_size=None,
             num_workers=workers,
             collate_fn=_keep,
@@ -206,7 +210,8 @@ class Crew:
         dead = [(self._board.read(worker), process) for worker, process in enumerate(self._processes) if not process.is_alive]
         blamed = tuple(note for note, process in dead if note.task_id and not process.was_killed)
         self._bury()
-        return Death(blamed, tuple(process.exit_code for _, process in dead))
+        words = (text for text in (each.read() for each in self._stderr) if text)
+        return Death(blamed, tuple(process.exit_code for _, process in dead), "\n".join(words))
 
     def _bury(self) -> None:
         """Kills every process and sees its end, so that nothing writes to a slot any more."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from service.errors import StepFailed
 from service.loading.rendering import apply_recipe, blank_shape
 from service.loading.slab import SharedMemory
 from service.loading.task import Rendered, Report, Task
@@ -78,12 +79,18 @@ class DeviceExecutor:
             return DeviceOutcome(error=exc, position=len(images))
 
     def _render(self, task: Task, position: int, row: Rendered, memory: SharedMemory, images: list[Tensor | None]) -> Rendered:
-        """Renders one row and appends it; None where it could not be read."""
+        """Render one row and append it; None where it is masked."""
         if row.problem is not None:
             images.append(None)
             return row
         pixels = memory.view(task.offset + row.start, row.shape, torch.uint8).to(self.device)
-        result, applied = apply_recipe(parse_recipe(task.recipe), pixels.permute(2, 0, 1), int(task.keys[position]), task.dtype)
+        try:
+            result, applied = apply_recipe(parse_recipe(task.recipe), pixels.permute(2, 0, 1), int(task.keys[position]), task.dtype)
+        except StepFailed as exc:
+            if task.on_error == "fail":
+                raise
+            images.append(None)
+            return replace(row, problem=exc.detail)
         images.append(result.to(getattr(torch, task.dtype), copy=True))  # A recipe may hand its input back, which lies in the slot.
         return replace(row, applied=applied)
 

@@ -235,18 +235,19 @@ class Job:
             self.used_bytes = max((report.end(_dtype(self.order.address.dtype).itemsize) for _, report in self.done), default=0)
         block = self._find_block(memory)
         parts = () if block is not None else tuple(memory.view(start, shape, _dtype(self.order.address.dtype)) for start, shape in self._places())
-        self._deliver(block, parts, self._tell_rows(self.done))
+        masked = [task.first + position for task, report in self.done for position in report.problems]
+        self._deliver(block, parts, self._tell_rows(self.done), masked)
 
     def finish_on_device(self, outcome: DeviceOutcome) -> None:
         """Makes the batch of what an executor rendered and fulfils every claim."""
         self.render_seconds += outcome.seconds
         rows = outcome.rows
-        self._deliver(outcome.block, outcome.images, lambda: rows)
+        masked = [position for position, row in enumerate(rows) if row.problem is not None]
+        self._deliver(outcome.block, outcome.images, lambda: rows, masked)
 
-    def _deliver(self, block: Tensor | None, parts: tuple[Tensor, ...], rows: Callable[[], tuple[Rendered, ...]]) -> None:
+    def _deliver(self, block: Tensor | None, parts: tuple[Tensor, ...], rows: Callable[[], tuple[Rendered, ...]], masked: list[int]) -> None:
         order, valid = self.order, np.ones(len(self.order), dtype=bool)
-        for task, report in self.done:
-            valid[[task.first + position for position in report.problems]] = False
+        valid[masked] = False
         self.batch = Batch(order.address, block, parts, order.labels(), order.plan.indices, valid, lambda: order.tell(rows()))
         self.done = []
         for ticket in self.tickets:

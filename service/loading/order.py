@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from service.encoding.batch import Row
+from service.errors import ImageTooLarge, SampleError, UnreadableImage, of_sample
 
 if TYPE_CHECKING:
     from service.loading.task import Rendered
@@ -47,6 +48,20 @@ class Order:
     def file(self, position: int) -> File:
         """Gives the file of a row."""
         return self.split.file(int(self.plan.indices[position]))
+
+    def exif_orientation(self, position: int) -> int | None:
+        """Return the EXIF orientation that a row's sample is read without, from its file; None where there is none, and where the file is no image.
+
+        Raises:
+            SampleError: the file has changed, or cannot be read at the moment: a guess would stay under the batch's entity tag.
+        """
+        file = self.file(position)
+        try:
+            return self.dataset.reader.header(file).exif_orientation
+        except (UnreadableImage, ImageTooLarge):
+            return None
+        except SampleError as exc:
+            raise of_sample(exc, int(self.plan.indices[position]), file.label) from exc
 
     def labels(self) -> Integers:
         """Gives the class number of each row, int64 (n,)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 
 from service.encoding.batch import Applied
-from service.errors import ImageTooLarge, UnreadableImage
+from service.errors import ImageTooLarge, StepFailed, UnreadableImage
 from service.loading.gaps import align
 from service.loading.slab import SharedMemory
 from service.loading.task import Report, Shape, Task
@@ -23,8 +24,10 @@ from service.recipes.fused import FusedHead, fuse, is_proven
 from service.recipes.recipe import Recipe, parse_recipe
 from service.sources.source import File, Reader
 
-MASKED = (UnreadableImage, ImageTooLarge)
-"""What `on_error=mask` covers: only what the file itself decides, since the same address must give the same bytes tomorrow."""
+MASKED = (UnreadableImage, ImageTooLarge, StepFailed)
+"""What `on_error=mask` covers: only what the file, the recipe and the limits in the entity tag decide, since the same
+address must give the same bytes tomorrow. Not a file that is missing for a moment or has changed, nor a machine without
+memory, nor a worker that crashed."""
 
 _APPLY_LOCK = threading.Lock()
 """Guards the seeded apply, which uses the process's global generator: two loaders may render in the server itself. In a worker nobody contends for it."""
@@ -164,10 +167,16 @@ class Rendering:
                 self._problems[first + row] = image
                 self._rows.append((0, 0, 0, 0, 0, 0, -1))
                 continue
-            if head is not None and frames is not None and frames.fits[row]:
-                start, shape = self._render_fast(head, image, rows[row])
-            else:
-                start, shape = self._render_plain(image)
+            try:
+                if head is not None and frames is not None and frames.fits[row]:
+                    start, shape = self._render_fast(head, image, rows[row])
+                else:
+                    start, shape = self._render_plain(image)
+            except MASKED as exc:
+                if self._task.on_error == "fail":
+                    raise
+                self._problems[first + row] = exc.detail
+                start, shape = 0, (0, 0, 0)
             self._rows.append((start, *shape, image.height, image.width, image.placed))
 
     def _draw(self, head: FusedHead, first: int, images: list[Image | str]) -> Frames:
@@ -178,6 +187,7 @@ class Rendering:
 
     def _render_fast(self, head: FusedHead, image: Image, frame: Frame) -> tuple[int, Shape]:
         shape = (3, *head.size(frame))
+        self._check_size(shape)
         start, is_there = self._reserve(shape)
         if is_there and self._dtype == torch.uint8:
             place = self._task.offset + start
@@ -189,10 +199,24 @@ class Rendering:
         return start, shape
 
     def _render_plain(self, image: Image) -> tuple[int, Shape]:
+        position = len(self._rows)
         if self._task.kind == "decode":
+            self._check_size((image.height, image.width, 3))
             return self._write(image.pixels)
-        result, self._told[len(self._rows)] = apply_recipe(self._recipe, image.pixels.permute(2, 0, 1), int(self._task.keys[len(self._rows)]), self._task.dtype)
+        pixels = image.pixels.permute(2, 0, 1)
+        result, told = apply_recipe(self._recipe, pixels, int(self._task.keys[position]), self._task.dtype)
+        a, b, c = result.shape
+        self._check_size((a, b, c))
+        self._told[position] = told
         return self._write(result)
+
+    def _check_size(self, shape: Shape) -> None:
+        """Raise ImageTooLarge for a result whose size the image decides, and that no batch could hold, where such an image is masked."""
+        if self._task.on_error == "fail" or (self._task.kind == "render" and None not in self._recipe.output_shape):
+            return
+        size_bytes, allowed = math.prod(shape) * self._dtype.itemsize, self._slab.size_bytes
+        if size_bytes > allowed:
+            raise ImageTooLarge(f"comes out with {size_bytes:,} bytes, more than the {allowed:,} that a loader has for batches")
 
     def _write(self, image: Tensor) -> tuple[int, Shape]:
         """Copies a result behind the last one; gives its start and shape."""
@@ -209,12 +233,12 @@ class Rendering:
         return start, self.needed_bytes <= self._task.size_bytes
 
     def _fill_masked(self) -> None:
-        """Gives every row that could not be read its zeros, behind the others; a device executor makes its own."""
+        """Write the zeros of every row that is masked, behind the others; a device executor makes its own."""
         shapes = (row[1:4] for position, row in enumerate(self._rows) if position not in self._problems)
         blank = (0, 0, 3) if self._task.kind == "decode" else blank_shape(shapes, self._recipe)
         for position in self._problems:
             start, shape = self._write(torch.zeros(blank))
-            self._rows[position] = (start, *shape, 0, 0, -1)
+            self._rows[position] = (start, *shape, *self._rows[position][4:])
 
     def _go_to(self, position: int) -> None:
         self.position = position

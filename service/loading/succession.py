@@ -67,7 +67,8 @@ class Succession:
 
     def _take_death(self, crew: Crew, death: Death) -> None:
         """Replaces a crew that lost a worker, after a pause where crews die young; tries again where no crew can be had."""
-        _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes))
+        fields = {"fields": {"text": death.last_words} if death.last_words else {}}
+        _LOG.warning("workers of %s ended with %s; replacing all", self._name, list(death.exit_codes), extra=fields)
         while not self._is_over.wait(self._setbacks.add()):
             try:
                 successor = self._make(self._take_outcome, self._take_death)  # Not under the lock, since it takes its time.

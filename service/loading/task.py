@@ -69,7 +69,7 @@ class Rendered:
         width: of the decoded image in pixels; 0 where it could not be read.
         height: likewise.
         applied: what each step did.
-        problem: None, or why the image could not be read.
+        problem: None, or why the image could not be read or rendered, where that is masked.
     """
 
     start: int
@@ -92,7 +92,7 @@ class Report:
         boxes: int64 (n, 4), what was drawn on the fast way; None where that was not taken.
         flips: bool (n, f), likewise.
         told: position -> what each step did, for rows that went the plain way.
-        problems: position -> why an image could not be read.
+        problems: position -> why an image could not be read or rendered, where that is masked.
     """
 
     starts: Integers
@@ -143,6 +143,7 @@ class Outcome:
         error: None, or why the whole task failed.
         position: the row that the error is about; None for no row in particular.
         seconds: time spent on it.
+        remarks: what libraries wrote to standard error meanwhile: position of the row, or None; and the text.
     """
 
     task_id: int
@@ -151,3 +152,4 @@ class Outcome:
     error: BatchlensError | None = None
     position: int | None = None
     seconds: float = 0.0
+    remarks: tuple[tuple[int | None, str], ...] = ()

@@ -9,7 +9,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Iterator
-from functools import partial
+from dataclasses import replace
 from typing import Protocol
 
 import torch
@@ -18,10 +18,13 @@ from torch.utils.data import IterableDataset, get_worker_info
 from service.errors import BatchlensError, RenderCrashed, RenderFailed
 from service.loading.board import Board
 from service.loading.foreland import Foreland
+from service.loading.remarks import CapturingReader, Remarks
 from service.loading.rendering import Rendering, prove_fast_way
 from service.loading.slab import SharedMemory
+from service.loading.stderr_capture import StderrFile
 from service.loading.task import Outcome, Task
 from service.recipes.canvas import Canvas
+from service.recipes.operation import is_out_of_memory
 from service.sources.source import Reader
 
 
@@ -46,20 +49,23 @@ class TaskStream(IterableDataset[Outcome]):
         arena: memory that decoded pixels lie in.
         reader: reads the samples.
         board: where workers note what they do.
+        stderr: of each worker, what it writes there; none where tasks are rendered in the server itself.
     """
 
-    def __init__(self, tasks: Queue, slab: SharedMemory, arena: SharedMemory, reader: Reader, board: Board) -> None:
+    def __init__(self, tasks: Queue, slab: SharedMemory, arena: SharedMemory, reader: Reader, board: Board, stderr: tuple[StderrFile, ...] = ()) -> None:
         self._tasks = tasks
         self._slab = slab
         self._arena = arena
         self._reader = reader
         self._board = board
+        self._stderr = stderr
 
     def __iter__(self) -> Iterator[Outcome]:
         """Renders tasks until the queue says None."""
         info = get_worker_info()
         worker = info.id if info is not None else 0
         if info is not None:
+            self._stderr[worker].redirect()
             threading.Thread(target=_leave_with_server, name="leave with server", daemon=True).start()
         torch.set_num_threads(1)  # Sums over an image must not depend on how many threads share them.
         warnings.filterwarnings("ignore", module="PIL")  # About the files of others; a decoded image is right or an error.
@@ -68,7 +74,8 @@ class TaskStream(IterableDataset[Outcome]):
         canvas = Canvas()
         foreland = Foreland(self._slab) if info is not None else None
         while (task := self._take(foreland)) is not None:
-            yield self._perform(task, worker, canvas)
+            remarks = Remarks(self._stderr[worker] if self._stderr else None)
+            yield replace(self._perform(task, worker, canvas, remarks), remarks=remarks.close())
 
     def _take(self, foreland: Foreland | None) -> Task | None:
         """Waits for the next task, and makes use of the time."""
@@ -79,20 +86,26 @@ class TaskStream(IterableDataset[Outcome]):
             foreland.reach(task.offset)
         return task
 
-    def _perform(self, task: Task, worker: int, canvas: Canvas) -> Outcome:
+    def _perform(self, task: Task, worker: int, canvas: Canvas, remarks: Remarks) -> Outcome:
         started = time.perf_counter()
         rendering = None
+
+        def note(position: int) -> None:
+            remarks.move(position)
+            self._board.move(worker, position)
+
         self._board.begin(worker, task.id)
         try:
-            rendering = Rendering(task, self._slab, self._arena, self._reader, canvas, partial(self._board.move, worker))
+            reader = self._reader if self._stderr else CapturingReader(self._reader, remarks)
+            rendering = Rendering(task, self._slab, self._arena, reader, canvas, note)
             report = rendering.run()
         except BatchlensError as exc:
             return Outcome(task.id, error=exc, position=None if rendering is None else rendering.position, seconds=time.perf_counter() - started)
-        except MemoryError:
+        except Exception as exc:  # noqa: BLE001  a fault in one task must not end the stream
+            if not is_out_of_memory(exc):
+                return Outcome(task.id, error=RenderFailed(traceback.format_exc()), seconds=time.perf_counter() - started)
             error = RenderCrashed("takes more memory than a worker can have")
             return Outcome(task.id, error=error, position=None if rendering is None else rendering.position, seconds=time.perf_counter() - started)
-        except Exception:  # noqa: BLE001  a fault in one task must not end the stream
-            return Outcome(task.id, error=RenderFailed(traceback.format_exc()), seconds=time.perf_counter() - started)
         finally:
             self._board.begin(worker, 0)
         needed_bytes = rendering.needed_bytes if rendering.needed_bytes > task.size_bytes else 0

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from service.loading.crew import GOODBYE_SECONDS, Crew, Death, ignore
+from service.loading.stderr_capture import log_stderr
 from service.loading.succession import Succession
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ _ROWS_WORTH_A_TASK = 4
 
 _SLACK_SECONDS = 1.0
 """A task waits for at most one other and each ends by the deadline; what takes longer than both, and this, is lost."""
+
+_MOST_REMARKS = 10_000
+"""So many are remembered, so that they are not logged in each epoch anew."""
 
 
 class Workshop:
@@ -65,6 +69,7 @@ class Workshop:
         self._on_back, self._on_death = on_back, on_death
         self._working: dict[int, Job] = {}
         self._task_ids = itertools.count(1)
+        self._remarks: set[tuple[object, ...]] = set()
         self._crews = Succession(name, lock, self._engage, self._take_outcome, self._take_death)
 
     @property
@@ -153,9 +158,25 @@ class Workshop:
 
     def _take_outcome(self, outcome: Outcome) -> None:
         job = self._working.pop(outcome.task_id)
+        for position, text in outcome.remarks:
+            self._log_remark(job, job.tasks[outcome.task_id], position, text)
         self._settle_arena(job.tasks[outcome.task_id], outcome)
         job.take(outcome)
         self._on_back(job)
+
+    def _log_remark(self, job: Job, task: Task, position: int | None, text: str) -> None:
+        """Log what a library wrote to standard error while it read a sample, or before it read any; once, however often it is read."""
+        sample: dict[str, object] = {"dataset": job.order.dataset.name, "split": job.order.split.name}
+        if position is not None:
+            row = task.first + position
+            sample |= {"sample": int(job.order.plan.indices[row]), "file": job.order.file(row).label}
+        known = (job.order.address.version, sample.get("sample"), text)
+        if known in self._remarks:
+            return
+        if len(self._remarks) >= _MOST_REMARKS:
+            self._remarks.clear()
+        self._remarks.add(known)
+        log_stderr(text, **sample)
 
     def _settle_arena(self, task: Task, outcome: Outcome) -> None:
         """Enters what a worker left in the arena into its directory."""

@@ -30,7 +30,7 @@ class Address:
         rank: this consumer, in [0, world_size).
         world_size: number of consumers that share each step.
         dtype: element type of the images.
-        on_error: what an unreadable image does: fail the batch, or come as zeros and a mask.
+        on_error: what a sample does that cannot be read or rendered: fail the batch, or come as zeros and a mask.
         max_resolution: shorter side to which larger photos are reduced on decoding; None leaves them as they are, and is left out of the text.
     """
 

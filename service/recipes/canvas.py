@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 _MOST_SHAPES = 64
+_MOST_KEPT_BYTES = 16 << 20
+"""Larger results are rare, and memory that is kept for them would be missed elsewhere."""
 
 
 class Canvas:
@@ -43,5 +45,6 @@ class Canvas:
             found = memory, memory.numpy()[0]
             if len(self._results) >= _MOST_SHAPES:
                 self._results.clear()
-            self._results[height, width] = found
+            if memory.nbytes <= _MOST_KEPT_BYTES:
+                self._results[height, width] = found
         return found

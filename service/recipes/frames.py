@@ -11,7 +11,7 @@ import torch
 
 from service.encoding.batch import Applied
 from service.recipes.framing import resized
-from service.recipes.operation import MAX_PIXELS
+from service.recipes.operation import max_pixels
 from service.recipes.rule import sides
 from service.recipes.words import MOST_RANGE, is_exact, to_integers, to_uniform
 
@@ -135,6 +135,7 @@ class FixedFraming:
         self._size, self._max_size = resize.arguments["size"], resize.arguments["max_size"]
         self._crop = sides(crop.arguments["size"]) if crop is not None else None
         self.result: tuple[int, int] | None = self._crop or (self._size if isinstance(self._size, tuple) else None)
+        self._max_pixels = max_pixels(resize, torch.uint8)
         self._told = [Applied(step.spec.name) for step in (resize, crop) if step is not None]
 
     def draw(self, words: Drawn, heights: Integers, widths: Integers) -> tuple[Frames, Integers]:  # noqa: ARG002  one of the framings
@@ -144,7 +145,7 @@ class FixedFraming:
         pairs = zip(heights.tolist(), widths.tolist(), strict=True)
         sizes = np.array([resized(height, width, self._size, self._max_size) for height, width in pairs], dtype=np.int64).reshape(-1, 2)
         margins = sizes - np.array(self._crop) if self._crop is not None else np.zeros_like(sizes)
-        fits = (sizes > 0).all(axis=1) & (margins >= 0).all(axis=1) & (sizes.prod(axis=1) <= MAX_PIXELS)
+        fits = (sizes > 0).all(axis=1) & (margins >= 0).all(axis=1) & (sizes.prod(axis=1) <= self._max_pixels)
         return Frames(boxes, sizes, np.rint(margins / 2).astype(np.int64), np.zeros((len(none), 0), dtype=bool), fits), none
 
     def tell(self, box: Integers) -> list[Applied]:  # noqa: ARG002  one of the framings

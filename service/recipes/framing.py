@@ -82,7 +82,9 @@ def _drawn_area(arguments: Arguments, params: Params, height: int, width: int) -
 
 def _center_area(arguments: Arguments, params: Params, height: int, width: int) -> int:  # noqa: ARG001
     crop_height, crop_width = sides(arguments["size"])
-    return max(height, crop_height) * max(width, crop_width)
+    if crop_height <= height and crop_width <= width:
+        return crop_height * crop_width
+    return max(height, crop_height) * max(width, crop_width)  # It is padded first.
 
 
 def _margins(padding: int | tuple[int, ...]) -> tuple[int, int]:
@@ -101,6 +103,11 @@ def _yields_padded(step: BoundStep, before: ImageType) -> ImageType:
 def _pad_area(arguments: Arguments, params: Params, height: int, width: int) -> int:
     rows, columns = _margins(tuple(params["padding"]) if "padding" in params else arguments["padding"])
     return (height + rows) * (width + columns)
+
+
+def _crop_area(arguments: Arguments, params: Params, height: int, width: int) -> int:
+    """Count the pixels of the padded image, or of the crop where nothing is padded."""
+    return _pad_area(arguments, params, height, width) if params["needs_pad"] else math.prod(sides(arguments["size"]))
 
 
 def _resize_range_misfit(step: BoundStep, before: ImageType) -> str | None:  # noqa: ARG001
@@ -153,7 +160,7 @@ FRAMING: tuple[StepSpec, ...] = (
         ),
         misfit=values_fit("fill"),
         yields=fixed_size,
-        area=_pad_area,
+        area=_crop_area,
         tell=_tell_crop,
     ),
     _random(

@@ -1,5 +1,8 @@
 """From the text of a recipe to its syntax: calls joined by `|`, with literals as arguments.
 
+Text pasted from torchvision code is read, too: a module before a transform (`transforms.Resize(256)`), and the members that stand for a literal
+(`InterpolationMode.BICUBIC`, `torch.float32`). They are looked up in the tables below; no module is imported for them.
+
 Python's own parser (`ast`) reads the text, and nothing is ever evaluated. A scan with one regular expression comes first: it admits only the characters,
 tokens, lengths and nesting that a recipe needs, so that no text, however hostile, makes the parser work hard, warn or run out of stack.
 """
@@ -29,7 +32,7 @@ _FOREIGN = re.compile(r"[^\w .,|()\[\]\"'+\-=]", re.ASCII)
 _TOKEN = re.compile(
     r"""(?P<space>\ +)
     |   (?P<number>(?:\d(?:_?\d)*(?:\.(?:\d(?:_?\d)*)?)?|\.\d(?:_?\d)*)(?:[eE][+-]?\d+)?)(?![\w.])
-    |   (?P<name>[A-Za-z_]\w*+)(?!["'])
+    |   (?P<name>[A-Za-z_]\w*+(?:\.[A-Za-z_]\w*+){0,7}+)(?!["'])
     |   (?P<string>"[^"]*"|'[^']*')
     |   (?P<sign>[+-])
     |   (?P<open>[(\[])
@@ -38,6 +41,20 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.ASCII,
 )
+
+_MODULE = re.compile(r"torchvision|transforms?(?:_?v[12])?|v[12]|T[FV12]?|tvt?|tfms?|tt", re.ASCII)
+"""Names under which code imports `torchvision.transforms`, part by part."""
+
+_ENUMERATION_MODULES = frozenset({"functional", "F", "autoaugment", "PIL", "Image"})
+_FILTERS = ("NEAREST", "BOX", "BILINEAR", "HAMMING", "BICUBIC", "LANCZOS")
+_MEMBERS: dict[str, dict[str, str]] = {
+    "InterpolationMode": {name: name.lower().replace("_", "-") for name in (*_FILTERS, "NEAREST_EXACT")},
+    "AutoAugmentPolicy": {name: name.lower() for name in ("IMAGENET", "CIFAR10", "SVHN")},
+    "torch": {name: name for name in ("uint8", "float32", "float16", "bfloat16", "float64")} | {"float": "float32", "half": "float16"},
+    "Image": {name: name.lower() for name in _FILTERS},
+    "Resampling": {name: name.lower() for name in _FILTERS},
+}
+"""Owner -> member -> the literal that a recipe has for it. Which of them a parameter allows is for its kind to decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,11 +166,17 @@ def _scan(text: str) -> None:
         if is_stray or (before == "sign" and kind not in {"number", "space"}):
             start = position if is_stray else sign
             refuse("A sign stands before a number, and recipes do no arithmetic", text[start:], start)
-        if kind == "name" and keyword.iskeyword(lexeme) and lexeme not in {"True", "False", "None"}:
-            refuse(f"A recipe reads like {_SHAPE}; Python's {lexeme!r} has no place in it", text[position:], position)
+        if kind == "name" and lexeme not in {"True", "False", "None"}:
+            _check_no_keyword(lexeme, text, position)
         before = before if kind == "space" else kind
         sign = position if kind == "sign" else sign
         position = match.end()
+
+
+def _check_no_keyword(name: str, text: str, position: int) -> None:
+    word = next((part for part in name.split(".") if keyword.iskeyword(part)), None)
+    if word is not None:
+        refuse(f"A recipe reads like {_SHAPE}; Python's {word!r} has no place in it", text[position:], position)
 
 
 def _explain(text: str, position: int) -> NoReturn:
@@ -164,7 +187,7 @@ def _explain(text: str, position: int) -> NoReturn:
     if rest[0] == ".":
         before = re.search(r"\w*$", text[:position], re.ASCII)
         name = before[0] if before else ""
-        refuse("Names stand alone: write Resize(256), not transforms.Resize(256)", name + (word[0] if word else "."), position - len(name))
+        refuse("A dot joins the names of a module and a transform, as in transforms.Resize(256)", name + (word[0] if word else "."), position - len(name))
     if word and rest[0].isdigit():
         refuse("Numbers look like 224, 0.5 or 1e-3", word[0], position)
     refuse('Strings are written "like this", without a prefix', rest, position)
@@ -184,9 +207,10 @@ class _Reader:
         return (self._call(node, 1),)
 
     def _call(self, node: ast.expr, level: int) -> Call:
-        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+        if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
             hint = f"Write {shorten(node.id)}()" if isinstance(node, ast.Name) else f"Steps are calls like those in {_SHAPE}"
             self._refuse(f"{hint}; this is not a call", node)
+        name = self._name(node.func)
         self._steps += 1
         if self._steps > MAX_STEPS:
             self._refuse(_TOO_MANY, node)
@@ -194,7 +218,22 @@ class _Reader:
             self._refuse(f"Steps nest at most {MAX_NESTING} deep; this one lies deeper", node)
         arguments = tuple(Argument(self._value(each, level), self._slice(each), self._position(each)) for each in node.args)
         keywords = tuple((str(each.arg), Argument(self._value(each.value, level), self._slice(each), self._position(each))) for each in node.keywords)
-        return Call(node.func.id, arguments, keywords, self._slice(node), self._position(node))
+        return Call(name, arguments, keywords, self._slice(node), self._position(node))
+
+    def _name(self, node: ast.Name | ast.Attribute) -> str:
+        """Return a transform's name without the module that stands before it."""
+        *modules, name = self._slice(node).split(".")
+        if not all(_MODULE.fullmatch(each) for each in modules):
+            self._refuse("Steps are called like transforms.Resize(256), v2.Resize(256), T.Resize(256), or by their name alone", node)
+        return name
+
+    def _member(self, node: ast.Attribute) -> str:
+        """Return the literal that a member of an enumeration, or a dtype of torch, stands for."""
+        *modules, owner, member = ["", *self._slice(node).split(".")]
+        is_known = all(not each or each in _ENUMERATION_MODULES or _MODULE.fullmatch(each) for each in modules)
+        if not is_known or member not in _MEMBERS.get(owner, {}):
+            self._refuse("Of names with a dot, arguments may be InterpolationMode.BICUBIC, AutoAugmentPolicy.IMAGENET, torch.float32 and the like", node)
+        return _MEMBERS[owner][member]
 
     def _value(self, node: ast.expr, level: int) -> Value:
         if isinstance(node, ast.List | ast.Tuple):
@@ -203,6 +242,8 @@ class _Reader:
             return self._call(node, level + 1)
         if isinstance(node, ast.Constant) and isinstance(node.value, bool | str | None):
             return node.value
+        if isinstance(node, ast.Attribute):
+            return self._member(node)
         if isinstance(node, ast.Name):
             self._refuse('Arguments are numbers, "strings", True, False, None, or lists of those; a bare name is none of them', node)
         return self._number(node)

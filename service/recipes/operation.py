@@ -16,9 +16,16 @@ if TYPE_CHECKING:
     from service.recipes.step import BoundStep, Operation
 
 MAX_PIXELS = 50_000_000
-"""Largest image that a step may make, height times width."""
+"""Largest image that a step may make, height times width: whatever follows may need several float32 copies of it."""
+
+MAX_CUT_PIXELS = 200_000_000
+"""Largest uint8 image that a step may make where the next to compute anything cuts it down: as many bytes as `MAX_PIXELS` in float32.
+
+So `Resize(256) | CenterCrop(224)` takes a picture of 4000 x 2, as torchvision does, and needs no more memory than others.
+"""
 
 _FAILURES = (RuntimeError, ValueError, TypeError, IndexError, ArithmeticError, OSError)  # What torch, torchvision and Pillow raise on unfit images.
+_DEVICE_LIBRARIES = ("CUDA", "CUDNN", "CUBLAS", "NVRTC")
 _MAX_MESSAGE = 200
 
 
@@ -49,8 +56,9 @@ class Drawn:
     def _check_area(self, params: dict[str, Any], image: Tensor) -> None:
         if self._spec.area is not None:
             pixels = self._spec.area(self._step.arguments, params, *image.shape[-2:])
-            if pixels > MAX_PIXELS:
-                raise ValueError(f"it would make an image of {pixels:,} pixels; at most {MAX_PIXELS:,} are allowed")
+            most = max_pixels(self._step, image.dtype)
+            if pixels > most:
+                raise ValueError(f"it would make an image of {pixels:,} pixels; at most {most:,} are allowed")
 
 
 class Witness(Protocol):
@@ -101,9 +109,35 @@ def run_all(operations: tuple[Operation, ...], image: Tensor) -> tuple[Tensor, l
     return image, told
 
 
+def max_pixels(step: BoundStep, dtype: torch.dtype) -> int:
+    """Return the size of the largest image that a step may make, height times width."""
+    return MAX_CUT_PIXELS if step.is_cut and dtype == torch.uint8 else MAX_PIXELS
+
+
+def is_out_of_memory(exc: Exception) -> bool:
+    """Whether an error means that this process could not get memory; torch's allocator for the CPU raises a RuntimeError."""
+    return isinstance(exc, MemoryError) or (isinstance(exc, RuntimeError) and "DefaultCPUAllocator" in str(exc))
+
+
+def _is_machines_fault(image: Tensor, exc: Exception) -> bool:
+    """Whether an error may be gone tomorrow, so that it says nothing about the image: a device in trouble, the operating system."""
+    if isinstance(exc, torch.OutOfMemoryError | torch.AcceleratorError):
+        return True
+    if isinstance(exc, OSError):  # Pillow's own have no number.
+        return exc.errno is not None
+    return image.device.type != "cpu" and any(word in str(exc).upper() for word in _DEVICE_LIBRARIES)
+
+
 def fail(step: BoundStep, image: Tensor, exc: Exception) -> NoReturn:
-    """Raises StepFailed with the call, the image's size and the first line of the reason; lets a machine that is out of memory speak for itself."""
-    if isinstance(exc, torch.OutOfMemoryError):
+    """Raise StepFailed with the call, the image's size and the first line of the reason.
+
+    Raises:
+        MemoryError: the process could not get memory.
+        Exception: `exc` itself where the machine is to blame, not the image.
+    """
+    if is_out_of_memory(exc):
+        raise MemoryError(str(exc)) from exc
+    if _is_machines_fault(image, exc):
         raise exc
     height, width = image.shape[-2:]
     reason = (str(exc).strip() or type(exc).__name__).splitlines()[0][:_MAX_MESSAGE]

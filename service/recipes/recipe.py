@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from service.recipes.tail import InPlace
 
 _CACHED_RECIPES = 256
+_CROPS = frozenset({"CenterCrop", "RandomCrop", "RandomResizedCrop"})
+_COPIES = frozenset({"Identity", "ToImage", "PILToTensor", "Resize", "RandomHorizontalFlip", "RandomVerticalFlip"})
+"""Steps that take no more memory than what goes in and what comes out."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -146,7 +149,7 @@ def parse_recipe(text: str) -> Recipe:
     Raises:
         InvalidRecipe: the text does not parse, names an unknown step, is out of bounds, or its steps do not fit together; quotes the culprit.
     """
-    steps = bind_all(parse_calls(text))
+    steps = _mark_cut(bind_all(parse_calls(text)))
     canonical = _write(steps)
     if len(canonical) > MAX_CHARACTERS:
         refuse(f"Written out in full, a recipe has at most {MAX_CHARACTERS} characters; this one has {len(canonical)}", text, None)
@@ -169,6 +172,16 @@ def parse_recipe(text: str) -> Recipe:
         _rescale=tuple(step.transform() for step in steps[start:]),
         _in_place=rescale_in_place(steps[start:]),
     )
+
+
+def _mark_cut(steps: tuple[BoundStep, ...]) -> tuple[BoundStep, ...]:
+    """Set `is_cut` on each step that has a crop behind it, with nothing but copies in between."""
+    marked: list[BoundStep] = []
+    is_cut = False
+    for step in reversed(steps):
+        marked.append(replace(step, is_cut=is_cut))
+        is_cut = step.spec.name in _CROPS or (is_cut and step.spec.name in _COPIES)
+    return tuple(reversed(marked))
 
 
 def _find_tail(steps: tuple[BoundStep, ...]) -> int:

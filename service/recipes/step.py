@@ -159,6 +159,7 @@ class BoundStep:
         text: canonical text.
         written: the text as written, to quote in errors.
         position: its offset in the recipe as written.
+        is_cut: whether what it makes is cut down by a crop before anything else is computed.
     """
 
     spec: StepSpec
@@ -167,6 +168,7 @@ class BoundStep:
     text: str
     written: str
     position: int
+    is_cut: bool = False
 
     def infer(self, before: ImageType) -> ImageType:
         """Checks that the step fits where it stands.

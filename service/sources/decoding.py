@@ -9,35 +9,16 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from service.errors import ImageTooLarge, SampleChanged, SampleError, SampleUnavailable, UnreadableImage
-from service.sources.source import File, Pixels, reduce_size
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "PPM", "TIFF", "GIF")
-"""What Pillow may try: the formats behind ImageFolder's extensions, and GIF, which goes by their names now and then."""
-
-_MEDIA_TYPES = {
-    ".jpg": "image/jpeg",
-    ".jpeg": "image/jpeg",
-    ".png": "image/png",
-    ".webp": "image/webp",
-    ".bmp": "image/bmp",
-    ".tif": "image/tiff",
-    ".tiff": "image/tiff",
-    ".ppm": "image/x-portable-pixmap",
-    ".pgm": "image/x-portable-graymap",
-}
+from service.sources.image_formats import FORMATS, load_plugins
+from service.sources.source import File, Header, Pixels, reduce_size
 
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
-Image.preinit()  # Else the first image of every worker would wait for it.
+load_plugins()
 Image.MAX_IMAGE_PIXELS = None  # `max_pixels` below is checked on every header, and is the stricter limit.
-
-
-def media_type_of(path: str) -> str:
-    """Gives the media type that a file's extension stands for."""
-    return _MEDIA_TYPES.get(os.path.splitext(path)[1].lower(), "application/octet-stream")  # noqa: PTH122
 
 
 class FolderReader:
@@ -74,6 +55,11 @@ class FolderReader:
         """Tells (width, height) in pixels from the header; see `Reader`."""
         with self._open(file) as stream, _as_sample_error("has no readable header"), self._header(stream) as image:
             return image.size
+
+    def header(self, file: File) -> Header:
+        """Return size and EXIF orientation from the header; see `Reader`."""
+        with self._open(file) as stream, _as_sample_error("has no readable header"), self._header(stream) as image:
+            return Header(image.width, image.height, _find_orientation(image))
 
     def original(self, file: File) -> Path:
         """Gives the path of the unchanged original; see `Reader`."""
@@ -136,6 +122,17 @@ def _as_rgb(image: Image.Image) -> Image.Image:
     """Decodes an image; `convert` alone would copy one that is RGB already."""
     image.load()
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _find_orientation(image: Image.Image) -> int | None:
+    """Return the EXIF orientation of an opened image, 2 to 8, that decoding ignores; a TIFF is turned by Pillow itself."""
+    if image.format == "TIFF":
+        return None
+    try:
+        orientation = Image.Image.getexif(image).get(ExifTags.Base.Orientation)  # A PNG's own method would decode the whole image.
+    except Exception:  # noqa: BLE001  damaged EXIF data, of which Pillow raises many kinds, ask for nothing
+        return None
+    return orientation if isinstance(orientation, int) and 2 <= orientation <= 8 else None
 
 
 @contextmanager

@@ -152,6 +152,21 @@ class Split:
         return np.cumsum(self.names.lengths() + np.repeat(self.folders.lengths(), files_in_folder), dtype=np.int64)
 
 
+class Header(NamedTuple):
+    """What an image file says of itself.
+
+    Attributes:
+        width: of the pixels as they are decoded.
+        height: likewise.
+        exif_orientation: 2 to 8 where EXIF asks viewers to turn or mirror the picture, which is ignored as `ImageFolder` ignores it; None where there is
+            nothing to ignore.
+    """
+
+    width: int
+    height: int
+    exif_orientation: int | None
+
+
 class Reader(Protocol):
     """Reads the samples of a dataset. Picklable (it travels to worker processes) and safe to call from several threads."""
 
@@ -169,6 +184,10 @@ class Reader(Protocol):
 
     def size(self, file: File) -> tuple[int, int]:
         """Tells (width, height) in pixels from the header alone; raises as `pixels` does."""
+        ...
+
+    def header(self, file: File) -> Header:
+        """Return what the header alone tells; raises as `pixels` does."""
         ...
 
     def original(self, file: File) -> Path:

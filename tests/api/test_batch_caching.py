@@ -126,6 +126,11 @@ def test_the_tag_of_a_masked_batch_depends_on_what_is_masked(open_client: OpenCl
     strict, lax = open_client(max_image_pixels=40_000_000), open_client()
     assert tag(strict) == tag(lax)
     assert tag(strict, on_error="mask") != tag(lax, on_error="mask")
+    # The memory for batches counts where the image decides how much of it a sample takes.
+    small, large = open_client(slab_bytes=1 << 20), open_client(slab_bytes=2 << 20)
+    assert tag(small, on_error="mask", recipe="Resize(32)") != tag(large, on_error="mask", recipe="Resize(32)")
+    assert tag(small, on_error="mask", recipe="CenterCrop(32)") == tag(large, on_error="mask", recipe="CenterCrop(32)")
+    assert tag(small, recipe="Resize(32)") == tag(large, recipe="Resize(32)")
 
 
 @pytest.mark.parametrize("version", ["0000000000000000", "x", "\N{SNOWMAN}", "a" * 3000])

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F  # noqa: N812  its usual name
 
@@ -64,8 +65,34 @@ def test_rows_tell_what_the_listing_tells(client: Client) -> None:
     assert [row["index"] for row in rows] == order.tolist()
     assert [int(row["key"], 16) for row in rows] == sample_keys(4, 1, order).tolist()
     for row in rows:
-        for name in ("index", "class", "label", "file", "width", "height", "problem"):
+        for name in ("index", "class", "label", "file", "width", "height", "exif_orientation", "problem"):
             assert row[name] == listing[row["index"]][name]
+
+
+def test_orientation_that_is_ignored_is_told(open_client: OpenClient, make_image, dataset_folder: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    make_image(dataset_folder / "val/owl/turned.jpg", (40, 30), exif=exif)
+    (dataset_folder / "val/owl/void.jpg").touch()
+    client = open_client()
+    query = {"batch_size": 7, "shuffle": False, "recipe": "CenterCrop(8)", "on_error": "mask"}
+    rows = client.json(f"{VAL}/batches/0/0.json", params=query)["samples"]
+    assert [row["exif_orientation"] for row in rows] == [None] * 5 + [6, None]
+    assert (rows[5]["width"], rows[5]["height"]) == (40, 30)
+    assert client.json(f"{VAL}/samples/5")["exif_orientation"] == 6
+    assert client.json(f"{VAL}/samples/5/views.json")["exif_orientation"] == 6
+    assert client.json(f"{VAL}/samples/0/views.json")["exif_orientation"] is None
+
+
+def test_orientation_is_not_guessed_where_the_file_is_gone(client: Client, dataset_folder: Path) -> None:
+    """The batch is there still; null in place of what the file says would stay under its entity tag."""
+    query = {"batch_size": 5, "shuffle": False, "recipe": "CenterCrop(8)"}
+    client.get(f"{VAL}/batches/0/0.png", params=query)
+    (dataset_folder / "val/cat/cat-0.jpg").rename(dataset_folder / "elsewhere.jpg")
+    problem = client.problem(f"{VAL}/batches/0/0.json", 409, "sample-changed", params=query)
+    assert (problem["sample"], problem["file"]) == (0, "val/cat/cat-0.jpg")
+    (dataset_folder / "elsewhere.jpg").rename(dataset_folder / "val/cat/cat-0.jpg")
+    assert client.get(f"{VAL}/batches/0/0.json", params=query).status_code == 200
 
 
 def replay(row: dict[str, Any], root: Path) -> Tensor:

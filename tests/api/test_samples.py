@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from service.sources.decoding import media_type_of
+from service.sources.image_formats import HEAD_BYTES, media_type_of
 from tests.api.conftest import TRAIN, VAL, Client, OpenClient, read_problem
 
 MOST = 2**63 - 1
@@ -39,6 +39,7 @@ def test_a_sample_tells_what_its_file_is(client: Client, dataset_folder: Path) -
         "height": 64 - 3 * 5,
         "reduced_width": None,
         "reduced_height": None,
+        "exif_orientation": None,
         "bytes": (dataset_folder / "train/dog/dog-1.png").stat().st_size,
         "problem": None,
     }
@@ -92,7 +93,7 @@ def test_every_kind_of_file_has_its_media_type(open_client: OpenClient, dataset_
     path = make_image(dataset_folder / "val" / "owl" / f"zz{suffix}", mode="L" if suffix == ".pgm" else "RGB")
     image = open_client().get(f"{VAL}/samples/5/image")
     assert image.content == path.read_bytes()
-    assert image.headers["content-type"] == media_type_of(path.name)
+    assert image.headers["content-type"] == media_type_of(path.name, path.read_bytes()[:HEAD_BYTES])
     assert image.headers["content-type"].startswith("image/")
 
 

@@ -95,7 +95,9 @@ def test_views_tell_what_each_epoch_does(client: Client) -> None:
     query = {"recipe": RECIPE, "seed": 7}
     told = client.json(f"{VAL}/samples/3/views.json", params=query | {"epoch": 2, "epochs": 3})
     sample = client.json(f"{VAL}/samples/3")
-    assert {name: told[name] for name in ("index", "label", "class", "file", "width", "height")} == {name: sample[name] for name in told if name in sample}
+    assert {name: told[name] for name in ("index", "label", "class", "file", "width", "height", "exif_orientation")} == {
+        name: sample[name] for name in told if name in sample
+    }
     assert (told["dataset"], told["split"], told["seed"], told["dtype"]) == ("pets", "val", 7, "float32")
     assert [view["epoch"] for view in told["views"]] == [2, 3, 4]
     assert told["tail"] == RECIPE.partition("Flip() | ")[2]

@@ -17,7 +17,10 @@ SHAPES = Path(__file__).parents[2] / "data" / "shapes"
 HEAD = "RandomResizedCrop(48) | RandomHorizontalFlip()"
 TAIL = "ToTensor() | Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
 
-ENGINE = "batchlens=0.1.0;plan=1;picture=1;torch=2.15.0;torchvision=0.29.2;pillow=13.0.0;jpeg=6.2;webp=1.6.0;zlib=1.2.13;machine=x86_64;cpu_capability=AVX512"
+ENGINE = (
+    "batchlens=0.1.0;plan=1;picture=1;torch=2.15.0;torchvision=0.29.2;pillow=13.0.0;jpeg=6.2;webp=1.6.0;avif=1.4.2;jpeg2000=2.5.4;tiff=4.7.2;zlib=1.2.13;"
+    "machine=x86_64;cpu_capability=AVX512"
+)
 """The fingerprint that these belong to. When torch, torchvision, Pillow or zlib change what they compute, look at the difference, then renew the table:
 `python -m tests.contracts.test_golden_bytes` prints it. When the plan changes, raise `PLAN_VERSION`, too."""
 

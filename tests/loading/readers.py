@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from service.errors import UnreadableImage
-from service.sources.source import File, Pixels, reduce_size
+from service.sources.source import File, Header, Pixels, reduce_size
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,9 @@ class PatternReader:
     def size(self, file: File) -> tuple[int, int]:
         height, width, _ = self.pixels(file).shape
         return width, height
+
+    def header(self, file: File) -> Header:
+        return Header(*self.size(file), None)
 
     def original(self, file: File) -> Path:
         raise UnreadableImage("has no file")
@@ -116,3 +119,29 @@ class LargeReader(UnreadableReader):
 
     def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
         return np.tile(super().pixels(file, max_resolution), (20, 20, 1))
+
+
+@dataclass(frozen=True)
+class OddReader(PatternReader):
+    """Gives one file's image another size."""
+
+    odd: str
+    height: int
+    width: int
+
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        if file.path == self.odd:
+            return np.random.default_rng(7).integers(0, 256, (self.height, self.width, 3), dtype=np.uint8)
+        return super().pixels(file, max_resolution)
+
+
+@dataclass(frozen=True)
+class PoorReader(PatternReader):
+    """Finds no memory for one file."""
+
+    bad: str
+
+    def pixels(self, file: File, max_resolution: int | None = None) -> Pixels:
+        if file.path == self.bad:
+            raise MemoryError
+        return super().pixels(file, max_resolution)

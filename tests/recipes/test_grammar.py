@@ -12,6 +12,7 @@ from service.errors import InvalidRecipe
 from service.recipes.grammar import MAX_CHARACTERS, MAX_NESTING, MAX_STEPS, Argument, Call, parse_calls, shorten
 from service.recipes.recipe import parse_recipe
 from service.recipes.steps import STEPS
+from service.recipes.torchvision_code import write_code
 
 TRAIN = "RandomResizedCrop(224) | RandomHorizontalFlip() | ToTensor() | Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
 
@@ -72,6 +73,46 @@ def test_nested_calls_are_read():
     assert inner[1].position == call.text.index("RandomChoice")
 
 
+PASTED = [
+    ("transforms.Resize(256)", "Resize(256)"),
+    ("T.RandomResizedCrop(224)", "RandomResizedCrop(224)"),
+    ("v2.Resize(size=(224, 224), interpolation=InterpolationMode.BILINEAR)", "Resize([224, 224])"),
+    ("torchvision.transforms.v2.CenterCrop(7)", "CenterCrop(7)"),
+    ("transforms.v2.CenterCrop(7)|transforms_v2.Pad(1)|tv.Pad(2)|TF.Pad(3)", "CenterCrop(7)|Pad(1)|Pad(2)|Pad(3)"),
+    ("Resize(256, interpolation=InterpolationMode.BICUBIC)", 'Resize(256, interpolation="bicubic")'),
+    ("Resize(256, transforms.InterpolationMode.NEAREST_EXACT)", 'Resize(256, "nearest-exact")'),
+    ("Resize(256, interpolation=torchvision.transforms.functional.InterpolationMode.NEAREST)", 'Resize(256, interpolation="nearest")'),
+    ("Resize(256, interpolation=F.InterpolationMode.BICUBIC)", 'Resize(256, interpolation="bicubic")'),
+    ("Resize(256, interpolation=Image.BICUBIC)", 'Resize(256, interpolation="bicubic")'),
+    ("Resize(256, interpolation=PIL.Image.Resampling.BICUBIC)", 'Resize(256, interpolation="bicubic")'),
+    ("AutoAugment(T.AutoAugmentPolicy.CIFAR10)", 'AutoAugment("cifar10")'),
+    ("v2.ToDtype(torch.float32, scale=True)", 'ToDtype("float32", scale=True)'),
+    ("ToDtype(torch.half)|ToDtype(torch.float)|ToDtype(torch.bfloat16)", 'ToDtype("float16")|ToDtype("float32")|ToDtype("bfloat16")'),
+    (
+        """transforms.Compose([
+            transforms.RandomResizedCrop(224),
+            transforms.RandomApply([transforms.ColorJitter(0.4)], p=0.3),
+            transforms.ToTensor(),
+            transforms.Normalize(mean=[0.485, 0.456, 0.406], std=[0.229, 0.224, 0.225]),
+        ])""",
+        "RandomResizedCrop(224)|RandomApply([ColorJitter(0.4)], 0.3)|ToTensor()|Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])",
+    ),
+]
+
+
+@pytest.mark.parametrize(("pasted", "written"), PASTED)
+def test_text_pasted_from_torchvision_code_is_the_same_recipe(pasted: str, written: str):
+    assert parse_recipe(pasted).text == parse_recipe(written).text
+
+
+@pytest.mark.parametrize("written", [written for _, written in PASTED])
+def test_code_that_is_written_out_reads_as_the_same_recipe(written: str):
+    """What the service offers as torchvision code can be pasted back; `ToTensor` alone becomes the `ToDtype` of that code."""
+    code = write_code(parse_recipe(written).text).partition("transform = ")[2]
+    expected = parse_recipe("ToImage() | " + written.replace("ToTensor()", 'ToDtype("float32", scale=True)'))
+    assert parse_recipe(code).text == expected.text
+
+
 def test_brackets_around_steps_change_nothing():
     assert [call.name for call in parse_calls("(Pad(1) | Pad(2)) | (Pad(3) | (Pad(4)))")] == ["Pad"] * 4
 
@@ -83,8 +124,28 @@ HOSTILE = [
     ("__import__('os')", "__import__('os')"),
     ("().__class__.__bases__[0].__subclasses__()", ".__class__.__bases__"),
     ("Resize.__init__(256)", "Resize.__init__"),
-    ("transforms.Resize(256)", "transforms.Resize"),
     ("torch.load('x')", "torch.load"),
+    ("os.Resize(256)", "os.Resize"),
+    ("transforms.functional.Resize(256)", "transforms.functional.Resize"),
+    ("transforms.__class__.Resize(256)", "transforms.__class__.Resize"),
+    ("transforms.lambda(256)", "transforms.lambda(256)"),
+    ("transforms .Resize(256)", ".Resize"),
+    ("transforms.(256)", "transforms."),
+    (".Resize(256)", ".Resize"),
+    (".".join(["transforms"] * 8) + ".Resize(256)", "transforms.Resize"),
+    ("transforms.Resize", "transforms.Resize"),
+    ("Resize(256, interpolation=InterpolationMode.BICUBIC.value)", "InterpolationMode.BICUBIC.value"),
+    ("Resize(256, interpolation=InterpolationMode.__doc__)", "InterpolationMode.__doc__"),
+    ("Resize(256, interpolation=InterpolationMode.CUBIC)", "InterpolationMode.CUBIC"),
+    ("Resize(256, interpolation=InterpolationMode.LANCZOS)", "interpolation=InterpolationMode.LANCZOS"),
+    ("Resize(256, interpolation=torch.float32)", "interpolation=torch.float32"),
+    ("Resize(256, interpolation=os.InterpolationMode.BICUBIC)", "os.InterpolationMode.BICUBIC"),
+    ("Resize(256, interpolation=BICUBIC)", "BICUBIC"),
+    ("Resize(256, interpolation=-InterpolationMode.BICUBIC)", "-InterpolationMode"),
+    ("Resize(torch.randint(1, 2))", "torch.randint"),
+    ("ToDtype(torch.uint8)", "torch.uint8"),
+    ("ToDtype(torch.load)", "torch.load"),
+    ("ToTensor() | RandomErasing(value=torch.random)", "torch.random"),
     ("Resize(256).forward", ".forward"),
     ("Resize(__file__)", "__file__"),
     ("eval('1')", "eval('1')"),
@@ -210,7 +271,29 @@ def test_any_text_parses_or_is_refused(text: str):
         refusal(text)
 
 
-WORDS = [*STEPS, "p", "size", "scale", "True", "None", "nan", "lambda", "for", "__class__", "224", "0.5", "1e999", "-", "+", '"bilinear"', "'"]
+WORDS = [
+    *STEPS,
+    "transforms.Resize",
+    "v2.",
+    "torch.float32",
+    "InterpolationMode.BICUBIC",
+    "p",
+    "size",
+    "scale",
+    "True",
+    "None",
+    "nan",
+    "lambda",
+    "for",
+    "__class__",
+    "224",
+    "0.5",
+    "1e999",
+    "-",
+    "+",
+    '"bilinear"',
+    "'",
+]
 PIECES = st.sampled_from([*WORDS, *"|,()[]=. \"'+-\n", "()", "([", "])", " | "])
 
 

@@ -75,6 +75,8 @@ def whole() -> dict[str, Specimen]:
         "moving.webp": Specimen(encode(draw(), "WEBP", **frames), small),
         "png-by-another-name.jpg": Specimen(encode(draw(), "PNG"), small),
         "jpeg-by-another-name.webp": Specimen(encode(draw(), "JPEG"), small),
+        "avif.jpg": Specimen(encode(draw(), "AVIF"), small),
+        "jpeg2000.jpg": Specimen(encode(draw(), "JPEG2000"), small),
         "one-pixel.png": Specimen(encode(draw(size=(1, 1)), "PNG"), (1, 1)),
         "wide.png": Specimen(encode(draw(size=(30_000, 1)), "PNG"), (30_000, 1)),
         "wide.jpg": Specimen(encode(draw(size=(30_000, 1)), "JPEG"), (30_000, 1)),
@@ -97,7 +99,7 @@ def broken() -> dict[str, Specimen]:
         "svg.png": b'<svg xmlns="http://www.w3.org/2000/svg"><image href="file:///etc/passwd"/></svg>',
         "postscript.jpg": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 1 1\n",
         "pickle.png": b"\x80\x04\x95\x19\x00\x00\x00\x00\x00\x00\x00\x8c\x05posix\x8c\x06system\x93\x8c\x02no\x85R.",
-        "jpeg2000.jpg": encode(draw(), "JPEG2000"),
+        "icon.jpg": encode(draw(), "ICO"),
         "zeros.bmp": bytes(5000),
     }
     bombs = {"bomb.png": bomb(), "claim.ppm": f"P6 {SIDE} {SIDE} 255\n".encode()}

@@ -97,11 +97,15 @@ def test_orientation_is_ignored_and_movies_show_their_first_frame(root: Path, se
 
 
 def test_an_image_that_a_recipe_would_blow_up_is_refused(root: Path, server: TroubledServer) -> None:
-    """The smaller side of 30,000 x 1 pixels resized to 256 would make 2,000 megapixels."""
+    """The smaller side of 30,000 x 1 pixels resized to 256 would make 2,000 megapixels; like any other sample, it can be masked."""
     for name in ("wide.png", "wide.jpg"):
         index = sorted(corpus()).index(name)
         answer = server.get(f"{SPLIT}/batches/0/{index}.png", params={"shuffle": "false", "batch_size": 1, "recipe": "val"})
         assert (answer.status_code, answer.json()["code"], answer.json()["sample"]) == (422, "step-failed", index)
+        query = {"shuffle": "false", "batch_size": 1, "recipe": "val", "on_error": "mask"}
+        (row,) = server.get(f"{SPLIT}/batches/0/{index}.json", params=query).json()["samples"]
+        assert (row["width"], row["height"], row["applied"]) == (30_000, 1, [])
+        assert "Resize(256) cannot be applied to a 30000x1 image" in row["problem"]
     assert [each["restarts"] for each in loaders(server)] == [0]
 
 
@@ -185,7 +189,8 @@ def test_check_lists_all_of_them_with_reasons(root: Path, as_json: bool) -> None
         assert {each["file"]: each["code"] for each in report["broken"]} == wanted
         assert all(each["problem"] and str(root) not in each["problem"] for each in report["broken"])
     else:
-        rows = [line for line in done.stdout.splitlines() if "train/any/" in line]
+        rows = [line for line in done.stdout.splitlines() if line.startswith("│") and "train/any/" in line]
         assert len(rows) == len(wanted)
         assert all(any(file in row for row in rows) for file in wanted)
         assert f"{len(wanted)} of {len(corpus())} images cannot be used." in done.stdout
+        assert f"Note: the EXIF orientation of 7 of {len(corpus())} images is ignored" in done.stdout
