@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from service.checker import CheckReport
     from service.sources.catalogue import Catalogue
+    from service.sources.source import Dataset
     from service.sources.source import Progress as TellProgress
     from service.tuning.report import Report
 
