@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from service.client import ConnectionFailed, HttpTransport
-from service.client.transport import check_url
+from service.client.endpoint import Endpoint, find_endpoints
 from service.errors import InvalidParameter
 
 BODY = bytes(range(256)) * 4000
