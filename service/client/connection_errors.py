@@ -26,7 +26,7 @@ def explain(error: OSError | HTTPException, base_url: str, proxy: Proxy | None) 
     Returns:
         TLSError for what trying again cannot mend, ConnectionFailed for the rest.
     """
-    way = "" if proxy is None else f"through the proxy {proxy.host}:{proxy.port}: "
+    way = "" if proxy is None else f"through the proxy {proxy.place}: "
     host = urlsplit(base_url).hostname
     if isinstance(error, ssl.SSLCertVerificationError):
         return TLSError(

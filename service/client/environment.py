@@ -31,6 +31,11 @@ class Proxy:
     port: int
     login: tuple[str, str] | None = field(default=None, repr=False)
 
+    @property
+    def place(self) -> str:
+        """Host and port, for people."""
+        return f"{self.host}:{self.port}"
+
 
 def find_proxy(base_url: str) -> Proxy | None:
     """Return the proxy that HTTP_PROXY, HTTPS_PROXY or ALL_PROXY name for a server, in upper or lower case.

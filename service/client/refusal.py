@@ -33,8 +33,9 @@ def read_refusal(answer: Answer, url: str) -> errors.BatchlensError:
     code, detail = str(problem.get("code")), problem.get("detail")
     facts = {name: value for name, value in problem.items() if name not in _STANDARD} | {"url": url}
     if code not in _BY_CODE or not isinstance(detail, str):
+        way = f"{url}, through the proxy {answer.proxy}," if answer.proxy else url
         told = (_name(answer.status), detail if isinstance(detail, str) else read_text(answer), _ADVICE.get(answer.status, ""))
-        return RequestRefused(f"{url} answered {': '.join(each for each in told if each)}", **facts, status=answer.status)
+        return RequestRefused(f"{way} answered {': '.join(each for each in told if each)}", **facts, status=answer.status)
     if code == errors.VersionGone.code:
         return DatasetChanged(f"{url}: {detail}", **facts)
     return _BY_CODE[code](detail, **facts)

@@ -101,8 +101,7 @@ class Session:
         try:
             return json.loads(bytes(answer.body))
         except ValueError as exc:
-            kind = answer.headers.get("content-type", "no type")
-            raise MalformedAnswer(f"{path} is no JSON but {kind}: {read_text(answer)[:80]!r}; another service, or a proxy's page?") from exc
+            raise MalformedAnswer(f"{path} is no JSON: {bytes(answer.body[:80])!r}") from exc
 
     def close(self) -> None:
         """Ends every request under way and every connection; later requests fail."""
@@ -199,6 +198,8 @@ class Session:
 def _accept(answer: Answer, url: str) -> Answer:
     if answer.status != 200:
         raise read_refusal(answer, url)
+    if answer.headers.get("content-type", "").lower().startswith("text/html"):  # Nothing that this client asks for is a page.
+        raise MalformedAnswer(f"{url} answered with a page, which some proxy made or another service: {read_text(answer)!r}")
     return answer
 
 

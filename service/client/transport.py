@@ -34,11 +34,13 @@ class Answer:
         status: HTTP's.
         headers: values by lower-case name.
         body: all of it; writable memory that belongs to the receiver.
+        proxy: host and port of the forward proxy that it came through; "" if there was none.
     """
 
     status: int
     headers: Mapping[str, str]
     body: memoryview
+    proxy: str = ""
 
 
 class Transport(Protocol):
@@ -118,7 +120,8 @@ class HttpTransport:
                 raise ConnectionAbortedError("The transport is closed.")
             connection.request("GET", line.prefix + path, headers={**headers, **line.headers})
             with connection.getresponse() as response:
-                answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, _read_body(response))
+                found = {name.lower(): value for name, value in response.getheaders()}
+                answer = Answer(response.status, found, _read_body(response), line.proxy)
             if not self._is_closed and not response.will_close:
                 self._kept[base_url] = line
             return answer
@@ -136,11 +139,13 @@ class _Line:
         connection: open, to the server or to a proxy.
         prefix: what stands before the path in the request line: the server's own path, or for a proxy the whole base URL (RFC 9112, section 3.2.2).
         headers: for the proxy.
+        proxy: host and port of it; "" if there is none.
     """
 
     connection: HTTPConnection
     prefix: str
     headers: Mapping[str, str] = field(repr=False)
+    proxy: str
 
 
 def _connect(base_url: str, proxy: Proxy | None, timeout_seconds: float) -> _Line:
@@ -158,7 +163,7 @@ def _connect(base_url: str, proxy: Proxy | None, timeout_seconds: float) -> _Lin
         raise
     connection.sock.settimeout(timeout_seconds)
     is_forwarded = proxy is not None and parts.scheme == "http"
-    return _Line(connection, base_url if is_forwarded else parts.path, login if is_forwarded else {})
+    return _Line(connection, base_url if is_forwarded else parts.path, login if is_forwarded else {}, "" if proxy is None else proxy.place)
 
 
 def _read_body(response: HTTPResponse) -> memoryview:
