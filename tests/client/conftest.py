@@ -28,12 +28,13 @@ SMALL = "RandomResizedCrop(24) | RandomHorizontalFlip() | ToTensor() | Normalize
 
 
 class Network:
-    """Which service answers at which URL; keeps a record of who was asked what."""
+    """Which service answers at which URL; keeps a record of who was asked what, and with which headers."""
 
     def __init__(self, portal: BlockingPortal) -> None:
         self.portal = portal
         self.clients: dict[str, httpx.AsyncClient] = {}
         self.asked: list[tuple[str, str]] = []
+        self.sent: list[Mapping[str, str]] = []
         self.open_transports: set[Transport] = set()
 
     def request(self, method: str, url: str, path: str, **options: Any) -> httpx.Response:
@@ -55,6 +56,7 @@ class AppTransport:
 
     def send(self, base_url: str, path: str, headers: Mapping[str, str]) -> Answer:
         self._network.asked.append((base_url, path))
+        self._network.sent.append(headers)
         if self._is_closed or base_url not in self._network.clients:
             raise ConnectionFailed("nobody listens")
         self._under_way = self._network.portal.start_task_soon(partial(self._network.clients[base_url].get, path, headers=headers))

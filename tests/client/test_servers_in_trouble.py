@@ -164,18 +164,6 @@ def test_an_answer_to_another_question_is_refused(open_loader: OpenLoader, netwo
         list(loader)
 
 
-class Recorder(AppTransport):
-    """Keeps the headers that are sent."""
-
-    def __init__(self, network: Network, sent: list[Mapping[str, str]]) -> None:
-        super().__init__(network)
-        self._sent = sent
-
-    def send(self, base_url: str, path: str, headers: Mapping[str, str]) -> Answer:
-        self._sent.append(headers)
-        return super().send(base_url, path, headers)
-
-
 @pytest.mark.parametrize(
     ("urls", "options", "expected"),
     [
@@ -187,11 +175,10 @@ class Recorder(AppTransport):
 def test_credentials_go_along_and_are_never_shown(
     open_loader: OpenLoader, network: Network, urls: str, options: dict, expected: dict, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sent: list[Mapping[str, str]] = []
-    loader = open_loader(urls, transport=partial(Recorder, network, sent), patience_seconds=0.3, **options)
+    loader = open_loader(urls, patience_seconds=0.3, **options)
     next(iter(loader))
-    assert len(sent) >= 4
-    assert all(each.items() >= expected.items() for each in sent)
+    assert len(network.sent) >= 4
+    assert all(each.items() >= expected.items() for each in network.sent)
     network.clients.clear()
     with pytest.raises(ServerUnavailable) as caught:
         loader.explain(0, 0)
