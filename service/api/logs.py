@@ -9,6 +9,9 @@ from contextvars import ContextVar
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request under way; set by `service.api.middleware.envelope`, seen in the threads that work for it, too."""
 
+ACCESS_LOGGER = "service.access"
+"""Name of the logger with a line for every answer."""
+
 _BARE = re.compile(r"[\w./:;,+%@-]+", re.ASCII)
 
 
@@ -32,11 +35,17 @@ class LineFormatter(logging.Formatter):
         return " ".join(f"{name}={_quote(str(value))}" for name, value in fields.items() if value != "")
 
 
-def configure(level: str) -> None:
-    """Sends every record of this process from a level on to standard error; replaces what was configured before."""
+def configure(level: str, *, has_access_lines: bool = True) -> None:
+    """Sends every record of this process from a level on to standard error; replaces what was configured before.
+
+    Args:
+        level: name of the least severe one.
+        has_access_lines: whether every answer has its line.
+    """
     handler = logging.StreamHandler()
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger(ACCESS_LOGGER).setLevel(logging.NOTSET if has_access_lines else logging.WARNING)
 
 
 def _quote(text: str) -> str:

@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from service.plural import count_of
 from service.tuning.recommendation import WAIT_ALLOWED, Recommendation, recommend
 from service.tuning.setting import LeftOut, Result
 from service.tuning.tuner import measured
@@ -72,7 +73,9 @@ class Report:
 
     def _title(self) -> Text:
         subject = self.subject
-        return Text(f"{subject.dataset.name}/{subject.split.name}: {len(subject.split):,} samples, {self.processors} processors, {self._consumer()}")
+        return Text(
+            f"{subject.dataset.name}/{subject.split.name}: {count_of(len(subject.split), 'sample')}, {count_of(self.processors, 'processor')}, {self._consumer()}"
+        )
 
     def _consumer(self) -> str:
         if self.pace.images_per_second is None:
@@ -85,10 +88,12 @@ class Report:
         fewest, broken = min((each.samples for each in found), default=0), max((each.unreadable for each in found), default=0)
         if found and fewest < len(self.subject.split):
             notes.append(
-                Text(f"In the time given, first epochs reached {fewest:,} samples or more; later epochs are over those. --seconds-per-setting gives more.")
+                Text(
+                    f"In the time given, first epochs reached {count_of(fewest, 'sample')} or more; later epochs are over those. --seconds-per-setting gives more."
+                )
             )
         if broken:
-            notes.append(Text(f"{broken} images could not be read, and zeros took their place; `batchlens check` says which.", "yellow"))
+            notes.append(Text(f"{count_of(broken, 'image')} could not be read, with zeros instead; `batchlens check` says which.", "yellow"))
         if chosen is not None:
             notes.append(
                 Text.assemble("Set ", (f"BATCHLENS_WORKERS={chosen.setting.workers}", "bold"), f" and batch_size={chosen.setting.batch_size}. {chosen.reason}")
