@@ -72,10 +72,8 @@ class Report:
         return Group(table, *self._notes(chosen))
 
     def _title(self) -> Text:
-        subject = self.subject
-        return Text(
-            f"{subject.dataset.name}/{subject.split.name}: {count_of(len(subject.split), 'sample')}, {count_of(self.processors, 'processor')}, {self._consumer()}"
-        )
+        samples, processors = count_of(len(self.subject.split), "sample"), count_of(self.processors, "processor")
+        return Text(f"{self.subject.dataset.name}/{self.subject.split.name}: {samples}, {processors}, {self._consumer()}")
 
     def _consumer(self) -> str:
         if self.pace.images_per_second is None:
@@ -89,7 +87,8 @@ class Report:
         if found and fewest < len(self.subject.split):
             notes.append(
                 Text(
-                    f"In the time given, first epochs reached {count_of(fewest, 'sample')} or more; later epochs are over those. --seconds-per-setting gives more."
+                    f"In the time given, first epochs reached {count_of(fewest, 'sample')} or more; later epochs are over those."
+                    " --seconds-per-setting gives more."
                 )
             )
         if broken:

@@ -8,7 +8,7 @@ import { h, put } from "../dom.js";
 import { facts } from "../facts.js";
 import { Poll } from "../latest.js";
 import { problemPanel } from "../notices.js";
-import { bytes, count, reason } from "../text.js";
+import { bytes, count, reason, several } from "../text.js";
 
 const POLL_MILLISECONDS = 1500;
 const ROOM = 60;
