@@ -286,7 +286,10 @@ def tune(
     try:
         with Progress(console=_ERR, transient=True) as progress:
             task = progress.add_task("", total=None)
-            tuning.run(lambda doing, done, total: progress.update(task, description=escape(doing), completed=done, total=total))
+            tuning.run(
+                lambda doing, done, total: progress.update(task, description=escape(doing), completed=done, total=total),
+                lambda text: _ERR.print(Text(text, "yellow"), soft_wrap=True),
+            )
     except KeyboardInterrupt:
         code = 130
     _print_report(tuning.report, as_json)

@@ -17,6 +17,7 @@ from service.tuning.tuner import measured
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from service.tuning.load import Load
     from service.tuning.memory_bound import MemoryBound
     from service.tuning.subject import Subject
     from service.tuning.trial import Pace
@@ -32,6 +33,7 @@ class Report:
         bound: on memory.
         processors: that this process may use.
         results: by setting, in the order they were tried.
+        load: what others did meanwhile.
     """
 
     subject: Subject
@@ -39,6 +41,7 @@ class Report:
     bound: MemoryBound
     processors: int
     results: Sequence[Result]
+    load: Load
 
     @property
     def recommendation(self) -> Recommendation | None:
@@ -54,6 +57,8 @@ class Report:
             "recipe": self.subject.recipe.text,
             "samples": len(self.subject.split),
             "processors": self.processors,
+            "others": {"processors_before": self.load.before, "processors_during": self.load.during},
+            "is_uncertain": self.load.is_busy,
             "consumer": asdict(self.pace),
             "memory_allowed_bytes": self.bound.allowed_bytes,
             "settings": [{**asdict(each.setting), **_figures(each)} for each in self.results],
@@ -93,11 +98,20 @@ class Report:
             )
         if broken:
             notes.append(Text(f"{count_of(broken, 'image')} could not be read, with zeros instead; `batchlens check` says which.", "yellow"))
+        if self.load.is_busy:
+            notes.append(Text(self._doubt(), "yellow"))
         if chosen is not None:
             notes.append(
                 Text.assemble("Set ", (f"BATCHLENS_WORKERS={chosen.setting.workers}", "bold"), f" and batch_size={chosen.setting.batch_size}. {chosen.reason}")
             )
         return notes
+
+    def _doubt(self) -> str:
+        before, during = ("?" if each is None else f"{each:.1f}" for each in (self.load.before, self.load.during))
+        return (
+            f"Uncertain: other programs kept {before} processors busy before, and {during} while this was measured."
+            " Repeat it when the machine has nothing else to do."
+        )
 
 
 _COLUMNS = ("workers", "batch size", "first epoch, images/s", "later, images/s", "consumer gets, images/s", "consumer waits", "full memory, MiB")
