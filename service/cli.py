@@ -14,7 +14,7 @@ import warnings
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console, Group, RenderableType
@@ -23,8 +23,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
+from service import __version__
 from service.api import logs
 from service.errors import BatchlensError, InvalidParameter, StartupError
+from service.plural import count_of
 from service.processor import Processor
 from service.settings import Settings, read_settings
 
@@ -39,7 +41,12 @@ if TYPE_CHECKING:
     from service.sources.source import Progress as TellProgress
     from service.tuning.report import Report
 
-cli = typer.Typer(name="batchlens", help="Every augmented batch has a URL.", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+cli = typer.Typer(
+    name="batchlens",
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # Its tables cut the names of flags and variables where the terminal is narrow.
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
 _OUT = Console()
 _ERR = Console(stderr=True)
 _SHOWN_CLASSES = 8
@@ -48,21 +55,42 @@ _PIPED_COLUMNS = 10_000
 _QUIET_SECONDS = 1.0
 _DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/")
 _ELSEWHERE = """No flags, since others on this machine can read them: BATCHLENS_TOKEN, the bearer token that writes need. In batchlens.toml, or the file that
-BATCHLENS_CONFIG names: all settings above, named recipes in \\[recipes], layout and max_resolution of a dataset in \\[datasets.NAME], and
-recipe, batch_size and shuffle of one split in \\[datasets.NAME.SPLIT]."""
+BATCHLENS_CONFIG names: all settings above, named recipes in [recipes], layout and max_resolution of a dataset in [datasets.NAME], and
+recipe, batch_size and shuffle of one split in [datasets.NAME.SPLIT]."""
 
 
 def main() -> None:
     """Runs the command line; a mistake of the user's ends with one clear line and exit code 2."""
     try:
-        cli()
+        sys.exit(cli(standalone_mode=False))
     except BatchlensError as exc:
-        _ERR.print(Text.assemble(("Error:", "bold red"), " ", exc.detail), soft_wrap=True)
-        sys.exit(2)
+        _fail(exc.detail)
+    except typer.TyperException as exc:  # a flag or a value that there is not
+        context: typer.Context | None = getattr(exc, "ctx", None)
+        advice = f" See {context.command_path} --help." if context else ""
+        _fail(" ".join(exc.format_message().split()).rstrip(".") + "." + advice)
+
+
+def _fail(detail: str) -> NoReturn:
+    _ERR.print(Text.assemble(("Error:", "bold red"), " ", detail), soft_wrap=True)
+    sys.exit(2)
+
+
+@cli.callback(invoke_without_command=True, help="Every augmented batch has a URL.")
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)] = False,
+) -> None:
+    if version:
+        _OUT.print(f"batchlens {__version__}", highlight=False)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 def _help(field: str) -> str:
-    return f"{Settings.model_fields[field].description} \\[BATCHLENS_{field.upper()}]"
+    return f"{Settings.model_fields[field].description} [BATCHLENS_{field.upper()}]"
 
 
 Paths = Annotated[list[Path] | None, typer.Argument(help=f"{_help('paths')} Default: data.", show_default=False)]
@@ -75,7 +103,7 @@ def _option(field: str) -> Any:  # noqa: ANN401  typer's own type is private
     return typer.Option(help=_help(field) + shown, show_default=False)
 
 
-@cli.command(epilog=_ELSEWHERE)
+@cli.command(epilog=_ELSEWHERE, short_help="Serve datasets over HTTP.")
 def serve(
     paths: Paths = None,
     allowed_roots: Annotated[str | None, _option("allowed_roots")] = None,
@@ -101,7 +129,7 @@ def serve(
     """Serves datasets over HTTP until it is told to stop."""
     flags = locals()
     settings = read_settings(**{**flags, "paths": tuple(paths) if paths else None})
-    logs.configure(settings.log_level)
+    logs.configure(settings.log_level, has_access_lines=settings.log_level == "debug" or not sys.stderr.isatty())
     with _listen(settings) as listener:  # before anything heavy is loaded: a port in use shows at once
         if settings.workers:
             _preload()
@@ -128,29 +156,42 @@ def _serve(settings: Settings, listener: socket.socket) -> None:
     services = app.state.services
     _print_datasets(settings, services.catalogue)
     device = services.selection.current
-    _OUT.print(f"Device  [bold]{device.id}[/] ({escape(device.name)}), {settings.workers} workers for each split in use", highlight=False, soft_wrap=True)
+    workers = count_of(settings.workers, "worker")
+    _OUT.print(f"Device  [bold]{device.id}[/] ({escape(device.name)}), {workers} for each split in use", highlight=False, soft_wrap=True)
     _OUT.print(f"URL     [bold]{escape(_url(settings, listener))}[/]", highlight=False, soft_wrap=True)
     server.run(sockets=[listener])
 
 
-@cli.command()
+@cli.command(short_help="Answer one request without a server.")
 def get(
     path: Annotated[str, typer.Argument(help="What to ask for, for instance /datasets or '/datasets/shapes/splits/train/batches/0/0.png?seed=1'.")],
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; standard output by default.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="File to write; - for standard output, which is the default.")] = None,
     data: Data = None,
 ) -> None:
-    """Answers one request without a server: the body goes to standard output or a file, problems to standard error with exit code 1."""
+    """Answers one request without a server: the body goes to standard output or a file, problems to standard error with exit code 1.
+
+    Pictures and tensors go to a terminal only with --output -.
+    """
     settings = read_settings(paths=tuple(data) if data else None, workers=0, allowed_hosts=("localhost",))
     logs.configure("warning")
     response = asyncio.run(_request(settings, path))
     if response.is_error:
         _ERR.print(response.text, highlight=False, markup=False, soft_wrap=True)
         raise typer.Exit(1)
-    if output is None:
-        sys.stdout.buffer.write(response.content)
-        sys.stdout.buffer.flush()
+    if output is None or str(output) == "-":
+        _print_body(response, is_forced=output is not None)
     else:
         _write(output, response.content)
+
+
+def _print_body(response: httpx.Response, *, is_forced: bool) -> None:
+    """Prints text with an end of line; anything else as it is, but not onto a terminal unless that is forced."""
+    content, kind = response.content, response.headers.get("content-type", "").partition(";")[0]
+    is_text = kind.startswith("text/") or kind.endswith(("json", "xml", "javascript"))
+    if not is_text and not is_forced and sys.stdout.isatty():
+        raise InvalidParameter('Binary output can mess up your terminal. Use "--output -" to write it there anyway, or "--output FILE" to save it.')
+    sys.stdout.buffer.write(content + b"\n" if is_text and not content.endswith(b"\n") else content)
+    sys.stdout.buffer.flush()
 
 
 async def _request(settings: Settings, path: str) -> httpx.Response:
@@ -169,7 +210,7 @@ async def _request(settings: Settings, path: str) -> httpx.Response:
                 raise InvalidParameter(f"{path[:200]!r} is no path to ask for: {exc}") from exc
 
 
-@cli.command()
+@cli.command(short_help="List the datasets.")
 def datasets(data: Data = None) -> None:
     """Lists the datasets that would be served, and what is left out; exit code 1 if one of them cannot be served."""
     settings = read_settings(paths=tuple(data) if data else None)
@@ -178,7 +219,7 @@ def datasets(data: Data = None) -> None:
     raise typer.Exit(1 if catalogue.unavailable else 0)
 
 
-@cli.command()
+@cli.command(short_help="Read every image, and report faults.")
 def check(data: Data = None, as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False) -> None:
     """Reads every image, renders it with its split's recipe, and reports those that cannot be used; exit code 1 if there are any."""
     settings = read_settings(paths=tuple(data) if data else None, index_cache=False)
@@ -206,17 +247,20 @@ def _tabulate_check(report: CheckReport) -> Group:
     table = Table("dataset", "split", "sample", "file", "problem")
     for each in report.broken:
         table.add_row(*(escape(str(cell)) for cell in (each.dataset, each.split, each.sample, each.file, each.problem)))
-    whole = f"All {report.checked} images can be used."
-    parts = [table, f"{len(report.broken)} of {report.checked} images cannot be used."] if report.broken else [whole]
+    parts = [table, f"{len(report.broken)} of {count_of(report.checked, 'image')} cannot be used."] if report.broken else [_praise(report.checked)]
     if report.oriented:
         shown = ", ".join(f"{each.file} ({each.exif_orientation})" for each in report.oriented[:_SHOWN_ORIENTED])
         more = f", and {len(report.oriented) - _SHOWN_ORIENTED} more" if len(report.oriented) > _SHOWN_ORIENTED else ""
-        note = "Note: the EXIF orientation of {} of {} images is ignored, as ImageFolder ignores it: {}."
-        parts.append(escape(note.format(len(report.oriented), report.checked, shown + more)))
+        note = "Note: the EXIF orientation of {} of {} is ignored, as ImageFolder ignores it: {}."
+        parts.append(escape(note.format(len(report.oriented), count_of(report.checked, "image"), shown + more)))
     return Group(*parts)
 
 
-@cli.command()
+def _praise(total: int) -> str:
+    return "The only image can be used." if total == 1 else f"All {count_of(total, 'image')} can be used."
+
+
+@cli.command(short_help="Measure how many workers to set.")
 def tune(
     data: Data = None,
     dataset: Annotated[str | None, typer.Option(help="Dataset to read; the first by default.")] = None,
@@ -244,7 +288,10 @@ def tune(
     try:
         with Progress(console=_ERR, transient=True) as progress:
             task = progress.add_task("", total=None)
-            tuning.run(lambda doing, done, total: progress.update(task, description=escape(doing), completed=done, total=total))
+            tuning.run(
+                lambda doing, done, total: progress.update(task, description=escape(doing), completed=done, total=total),
+                lambda text: _ERR.print(Text(text, "yellow"), soft_wrap=True),
+            )
     except KeyboardInterrupt:
         code = 130
     _print_report(tuning.report, as_json)
@@ -258,7 +305,7 @@ def _print_report(report: Report, as_json: bool) -> None:
         _print(report.to_table())
 
 
-@cli.command()
+@cli.command(short_help="Show versions, devices and memory.")
 def doctor() -> None:
     """Tells what the service would work with: versions, devices, memory, workers."""
     from service.devices.inventory import Inventory
@@ -269,13 +316,13 @@ def doctor() -> None:
     for name, value in asdict(Fingerprint.of_this_process()).items():
         table.add_row(name, escape(str(value)))
     cuda = inventory.cuda()
-    table.add_row("cuda", f"{cuda.device_count} devices, driver {cuda.driver}" if cuda.available else "not available")
+    table.add_row("cuda", f"{count_of(cuda.device_count, 'device')}, driver {cuda.driver}" if cuda.available else "not available")
     for device in inventory.devices():
         free = "?" if device.memory.free_bytes is None else f"{device.memory.free_bytes / 2**30:.1f}"
         table.add_row(device.id, f"{escape(device.name)}, {free} of {device.memory.total_bytes / 2**30:.1f} GiB free")
     inventory.close()
     table.add_row("processors", str(Processor().count()))
-    table.add_row("workers", f"{settings.workers} for each split in use")
+    table.add_row("workers", f"{settings.workers:,} for each split in use")
     table.add_row("slab", f"{settings.slab_bytes / 2**20:.0f} MiB for each split in use")
     _print(table)
 

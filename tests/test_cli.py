@@ -11,7 +11,9 @@ import signal
 import socket
 import sys
 import threading
+import tty
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +23,7 @@ from PIL import Image
 from rich.console import Console
 from typer.main import get_command
 
+from service import __version__
 from service.cli import _url, _write, cli, main
 from service.errors import StartupError
 from service.settings import Settings, read_settings
@@ -50,8 +53,14 @@ class Outcome:
     def out(self) -> str:
         return self.body.decode()
 
+    @property
+    def words(self) -> str:
+        """What it printed, however its lines were broken."""
+        return " ".join(self.out.split())
+
 
 Run = Callable[..., Outcome]
+Terminal = Callable[[], AbstractContextManager[Callable[[], bytes]]]
 
 
 @pytest.fixture
@@ -78,6 +87,34 @@ def run(monkeypatch: pytest.MonkeyPatch, capsysbinary: pytest.CaptureFixture[byt
         root.addHandler(handler)
 
 
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    """Puts a pseudo terminal in the place of standard output; gives what was written there, once that is over."""
+
+    @contextmanager
+    def open_terminal() -> Iterator[Callable[[], bytes]]:
+        ours, theirs = os.openpty()
+        tty.setraw(theirs)  # else it would make \\r\\n of \\n
+        written: list[bytes] = []
+
+        def read() -> None:
+            while True:
+                try:
+                    written.append(os.read(ours, 65536))
+                except OSError:  # The other side is closed.
+                    return
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        with monkeypatch.context() as patch, os.fdopen(theirs, "w", encoding="utf-8") as stream:
+            patch.setattr(sys, "stdout", stream)
+            yield lambda: b"".join(written)
+        reader.join(10)
+        os.close(ours)
+
+    return open_terminal
+
+
 def assert_one_clear_line(outcome: Outcome, *facts: str) -> None:
     assert (outcome.code, outcome.body) == (2, b"")
     assert re.fullmatch(r"Error: [^\n]+\n", outcome.err)
@@ -94,14 +131,14 @@ class TestHelp:
             assert re.search(rf"\b{name}\b", outcome.out)
 
     def test_of_serve_shows_every_flag_with_its_variable(self, run: Run):
-        shown = run("serve", "--help").out
+        shown = run("serve", "--help").words
         for parameter in get_command(cli).commands["serve"].params:
             assert f"[BATCHLENS_{parameter.name.upper()}]" in shown
             if parameter.name != "paths":
                 assert f"--{parameter.name.replace('_', '-')} " in shown
 
     def test_of_serve_shows_the_defaults(self, run: Run):
-        shown = run("serve", "--help").out
+        shown = run("serve", "--help").words
         for name in ("host", "port", "device", "queue_length", "batch_size", "shuffle", "log_level"):
             assert f"[BATCHLENS_{name.upper()}] Default: {Settings.model_fields[name].get_default()}." in shown
 
@@ -109,13 +146,68 @@ class TestHelp:
         flags = {parameter.name for parameter in get_command(cli).commands["serve"].params}
         assert flags | set(NO_FLAGS) == set(Settings.model_fields)
         assert not flags & set(NO_FLAGS)
-        shown = run("serve", "--help").out
+        shown = run("serve", "--help").words
         for told in ("BATCHLENS_TOKEN", "[recipes]", "[datasets.NAME.SPLIT]", "batchlens.toml", "BATCHLENS_CONFIG"):
             assert told in shown
 
     @pytest.mark.parametrize("command", ["get", "datasets", "check"])
     def test_of_the_others_shows_where_data_comes_from(self, command: str, run: Run):
-        assert "[BATCHLENS_PATHS]" in run(command, "--help").out
+        assert "[BATCHLENS_PATHS]" in run(command, "--help").words
+
+    @pytest.mark.parametrize("arguments", [(), *((name,) for name in get_command(cli).commands)])
+    def test_has_a_short_flag(self, arguments: tuple[str, ...], run: Run):
+        assert run(*arguments, "-h") == run(*arguments, "--help")
+        assert run(*arguments, "-h").out.startswith("Usage: batchlens")
+
+    def test_is_shown_to_those_who_name_no_command(self, run: Run):
+        outcome = run()
+        assert (outcome.code, outcome.body, outcome.err) == (2, b"", run("--help").out)
+
+    def test_fits_into_a_narrow_terminal_with_no_name_cut(self, run: Run, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("COLUMNS", "60")
+        shown = run("serve", "--help").out
+        assert max(map(len, shown.splitlines())) <= 60
+        for parameter in get_command(cli).commands["serve"].params:
+            assert parameter.name == "paths" or f"--{parameter.name.replace('_', '-')} " in shown
+        assert "..." not in run("--help").out.replace("[ARGS]...", "")
+
+
+class TestTop:
+    def test_tells_the_version(self, run: Run):
+        assert run("--version") == Outcome(0, f"batchlens {__version__}\n".encode(), "")
+
+    @pytest.mark.parametrize(
+        ("arguments", "fact"),
+        [
+            (("--foo",), "No such option: --foo"),
+            (("nonsense",), "No such command 'nonsense'"),
+            (("serve", "--prot", "1"), "No such option: --prot (Possible options: --host, --port). See batchlens serve --help."),
+            (("serve", "--port", "abc"), "--port"),
+            (("serve", "--batch-size"), "Option '--batch-size' requires an argument"),
+            (("get",), "Missing argument 'path'. See batchlens get --help."),
+            (("get", "/a", "/b"), "extra argument"),
+            (("check", "--json=3"), "--json"),
+            (("tune", "--memory-fraction", "7"), "--memory-fraction"),
+            (("tune", "--seconds-per-setting", "[red]x"), "--seconds-per-setting"),
+        ],
+    )
+    def test_says_in_one_line_which_flag_or_value_is_wrong(self, arguments: tuple[str, ...], fact: str, run: Run, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("COLUMNS", "40")
+        assert_one_clear_line(run(*arguments), fact)
+
+    @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+    def test_offers_completion_to_the_shells(self, shell: str, run: Run, monkeypatch: pytest.MonkeyPatch):
+        for flag in ("--install-completion", "--show-completion"):
+            assert flag in run("--help").out
+        monkeypatch.setenv("_BATCHLENS_COMPLETE", f"complete_{shell}")
+        monkeypatch.setenv("COMP_WORDS", "batchlens serve --po")
+        monkeypatch.setenv("COMP_CWORD", "2")
+        monkeypatch.setenv("_TYPER_COMPLETE_ARGS", "batchlens serve --po")
+        monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+        outcome = run()
+        assert (outcome.code, outcome.err) == (0, "")
+        assert "--port" in outcome.out
+        assert "--host" not in outcome.out
 
 
 class TestDatasets:
@@ -236,6 +328,30 @@ class TestGet:
         assert (outcome.code, outcome.err) == (0, "")
         (listed,) = json.loads(outcome.body)["datasets"]
         assert (listed["name"], listed["splits"]) == ("pets", {"train": 9, "val": 5})
+
+    def test_ends_text_with_a_line_end(self, dataset_folder: Path, tmp_path: Path, run: Run):
+        for arguments in ((), ("-o", "-")):
+            assert run("get", "/datasets", "-d", dataset_folder, *arguments).body.endswith(b"}\n")
+        assert not run("get", "/metrics", "-d", dataset_folder).body.endswith(b"\n\n")
+        assert run("get", "/datasets", "-d", dataset_folder, "-o", tmp_path / "x").code == 0
+        assert (tmp_path / "x").read_bytes().endswith(b"}")
+
+    @pytest.mark.parametrize("name", ["0.png", "0.safetensors", "0.npz"])
+    def test_keeps_what_is_no_text_from_a_terminal(self, name: str, dataset_folder: Path, run: Run, terminal: Terminal):
+        asked = ("get", f"/datasets/pets/splits/val/batches/0/{name}?recipe=CenterCrop(2)&batch_size=1", "-d", dataset_folder)
+        into_a_pipe = run(*asked).body
+        with terminal() as shown:
+            outcome = run(*asked)
+        assert_one_clear_line(outcome, 'Binary output can mess up your terminal. Use "--output -" to write it there anyway, or "--output FILE" to save it.')
+        assert shown() == b""
+        with terminal() as shown:
+            assert run(*asked, "--output", "-").code == 0
+        assert shown() == into_a_pipe
+
+    def test_shows_text_on_a_terminal(self, dataset_folder: Path, run: Run, terminal: Terminal):
+        with terminal() as shown:
+            assert run("get", "/datasets", "-d", dataset_folder).code == 0
+        assert json.loads(shown())["datasets"]
 
     def test_writes_a_file_whole(self, dataset_folder: Path, tmp_path: Path, run: Run):
         target = tmp_path / "new/batch.png"
@@ -493,13 +609,6 @@ class TestServeThatCannotStart:
         monkeypatch.setenv("BATCHLENS_CONFIG", str(tmp_path / "settings.toml"))
         assert_one_clear_line(run("serve", dataset_folder, *self.FLAGS), "recipes.mine", "Explode")
 
-    def test_with_a_flag_of_another_type_or_none_at_all(self, run: Run):
-        for arguments in (("--port", "abc"), ("--prot", "1")):
-            outcome = run("serve", *arguments)
-            assert (outcome.code, outcome.body) == (2, b"")
-            assert arguments[0] in outcome.err
-            assert "Traceback" not in outcome.err
-
 
 class TestServe:
     """A process of its own; `tests/e2e` asks it for batches."""
@@ -519,7 +628,7 @@ class TestServe:
             lines.append(process.stdout.readline())
             assert lines[-1], "it has ended before"
         printed = "".join(lines)
-        for fact in ("pets", "train", "val", "cat 4, dog 3, owl 2", "cat 2, dog 2, owl 1", "Device  cpu", "1 workers"):
+        for fact in ("pets", "train", "val", "cat 4, dog 3, owl 2", "cat 2, dog 2, owl 1", "Device  cpu", "1 worker for each split"):
             assert fact in printed
         assert re.search(r"URL +http://localhost:\d+\n$", printed)
         if sign is signal.SIGINT:

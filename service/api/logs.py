@@ -14,6 +14,9 @@ from typing import TextIO
 REQUEST_ID: ContextVar[str] = ContextVar("request_id", default="")
 """Id of the request under way; set by `service.api.middleware.envelope`, seen in the threads that work for it, too."""
 
+ACCESS_LOGGER = "service.access"
+"""Name of the logger with a line for every answer."""
+
 _BARE = re.compile(r"[\w./:;,+%@-]+", re.ASCII)
 
 
@@ -53,16 +56,21 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
             self._own.close()
 
 
-def configure(level: str) -> None:
+def configure(level: str, *, has_access_lines: bool = True) -> None:
     """Send every record of this process from a level on to standard error, Python's warnings among them; replace what was configured before.
 
     Pillow's warnings are left out: they are about files of others, and a decoded image is right or an error.
+
+    Args:
+        level: name of the least severe one.
+        has_access_lines: whether every answer has its line.
     """
     handler = _StderrHandler()
     handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     logging.captureWarnings(capture=True)
     warnings.filterwarnings("ignore", module=r"PIL\b")
+    logging.getLogger(ACCESS_LOGGER).setLevel(logging.NOTSET if has_access_lines else logging.WARNING)
 
 
 def _quote(text: str) -> str:

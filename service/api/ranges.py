@@ -5,6 +5,7 @@ import re
 from fastapi import Request
 
 from service.errors import RangeNotSatisfiable
+from service.plural import count_of
 
 _PART = r"(?:\d{1,18}-\d{0,18}|-\d{1,18})"
 _MOST_PARTS = 16
@@ -32,4 +33,4 @@ def check_range(request: Request, etag: str, size_bytes: int) -> None:
     if not 0 < len(parts) <= _MOST_PARTS or is_backward or request.headers.get("if-range", etag) != etag:
         request.scope["headers"] = [(name, value) for name, value in request.scope["headers"] if name != b"range"]
     elif any(int(first) >= size_bytes if first else 0 in {int(last), size_bytes} for first, last in parts):
-        raise RangeNotSatisfiable(f"The file has {size_bytes} bytes; {asked[:100]!r} asks for some past its end.", size=size_bytes)
+        raise RangeNotSatisfiable(f"The file has {count_of(size_bytes, 'byte')}; {asked[:100]!r} asks for some past its end.", size=size_bytes)

@@ -5,7 +5,7 @@ from service.client import RemoteLoader
 for inputs, labels in RemoteLoader("http://lab:8000", "hymenoptera", "train", batch_size=64): ...
 """
 
-from service.client.errors import ClientError, ConnectionFailed, DatasetChanged, MalformedAnswer, PositionMismatch, RequestRefused, ServerUnavailable
+from service.client.errors import ClientError, ConnectionFailed, DatasetChanged, MalformedAnswer, PositionMismatch, RequestRefused, ServerUnavailable, TLSError
 from service.client.picture import Picture
 from service.client.provenance import Provenance
 from service.client.remote_loader import RemoteLoader
@@ -27,5 +27,6 @@ __all__ = [
     "RequestRefused",
     "Row",
     "ServerUnavailable",
+    "TLSError",
     "Transport",
 ]

@@ -3,6 +3,7 @@
 BatchlensError
 ├── ClientError              nothing that a server said on purpose
 │   ├── ConnectionFailed     no complete answer came; only transports raise it, and it is tried again
+│   ├── TLSError             a certificate is not accepted, or only one side speaks TLS; final
 │   ├── ServerUnavailable    no server gave a batch for as long as patience lasted
 │   ├── RequestRefused       a final answer in words that this client does not know, for instance a proxy's
 │   └── MalformedAnswer      an answer that is not what was asked for
@@ -25,6 +26,12 @@ class ConnectionFailed(ClientError):
     """No complete answer came: refused, reset, timed out."""
 
     code = "connection-failed"
+
+
+class TLSError(ClientError):
+    """A server's certificate is not accepted, or only one side speaks TLS: nothing that trying again would mend; `url` is among the facts."""
+
+    code = "tls-error"
 
 
 class ServerUnavailable(ClientError):

@@ -6,6 +6,7 @@ from typing import Any
 
 from service.client.errors import DatasetChanged, PositionMismatch
 from service.planning.address import Address
+from service.plural import count_of
 
 _FORMAT = 1
 _SHARED = ("dataset", "split", "recipe", "seed", "shuffle", "drop_last", "on_error")
@@ -68,5 +69,7 @@ def load_position(state: Mapping[str, Any], address: Address, steps: int) -> Pos
         hint = " Keep batch_size * world_size the same when the number of ranks changes." if "samples_in_step" in differing else ""
         raise PositionMismatch(f"The saved position does not fit this loader. {told}.{hint}", differing=sorted(differing))
     if position.epoch < 0 or not 0 <= position.step <= steps:
-        raise PositionMismatch(f"Epoch {position.epoch}, step {position.step} does not exist: an epoch has {steps} steps.", differing=["epoch", "step"])
+        raise PositionMismatch(
+            f"Epoch {position.epoch}, step {position.step} does not exist: an epoch has {count_of(steps, 'step')}.", differing=["epoch", "step"]
+        )
     return position

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from service.client.delivery import Arrays, Delivery
 from service.client.description import Choices, describe
+from service.client.endpoint import find_endpoints
 from service.client.keeper import SessionKeeper
 from service.client.picture import Picture
 from service.client.position import Position, load_position, save_position
@@ -16,7 +17,7 @@ from service.client.prefetch import fetch_ahead
 from service.client.provenance import Provenance, read_provenance
 from service.client.ranks import find_rank, share_steps
 from service.client.session import Session
-from service.client.transport import TIMEOUT_SECONDS, HttpTransport, TransportFactory, check_url
+from service.client.transport import TIMEOUT_SECONDS, HttpTransport, TransportFactory
 from service.errors import InvalidParameter
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS = 60.0
 """How long a batch may fail to come before the loader gives up: a server has the time to restart."""
+
+FIRST_ANSWER_SECONDS = 5.0
+"""How long a loader tries when it is made and nothing has answered yet: a mistyped URL shows soon."""
 
 
 class RemoteLoader:
@@ -40,7 +44,7 @@ class RemoteLoader:
     of a DataLoader, which then share the steps out among themselves; such workers read copies, so call `set_epoch` before each pass.
 
     Args:
-        urls: of one server or of several, for instance "http://lab:8000".
+        urls: of one server or of several, for instance "http://lab:8000"; user and password in them are sent as HTTP Basic authentication.
         dataset: a dataset's name.
         split: a split's name.
         batch_size: samples in a batch of this rank; the server's default for None, as with `shuffle`, `recipe` and `dtype`.
@@ -62,11 +66,16 @@ class RemoteLoader:
         prefetch: batches under way ahead of the consumer, at least 1.
         timeout_seconds: longest silence of a server before another is asked.
         patience_seconds: how long a batch may fail to come before `ServerUnavailable` is raised.
+        first_answer_seconds: the same when the loader is made, as long as no server has answered anything; raise it if they start together.
+        headers: to send along with each request, to the servers' own origins only, as with `token`; neither is ever shown.
+        token: to send as bearer token.
+        trust_env: whether proxies (HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, NO_PROXY) and passwords (.netrc) of the environment are used.
         transport: makes what sends requests; HTTP by default, and `timeout_seconds` is about that one.
 
     Raises:
         UnknownDataset, UnknownSplit, InvalidRecipe, InvalidParameter: what was asked does not exist or does not fit.
         ServerUnavailable: no server answers.
+        TLSError: a certificate is not accepted, or https was asked of a server that speaks http.
 
     While it is read, it may also raise `DatasetChanged` and whatever else a server refuses with.
     """
@@ -94,16 +103,21 @@ class RemoteLoader:
         prefetch: int = 4,
         timeout_seconds: float = TIMEOUT_SECONDS,
         patience_seconds: float = PATIENCE_SECONDS,
+        first_answer_seconds: float = FIRST_ANSWER_SECONDS,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+        trust_env: bool = True,
         transport: TransportFactory | None = None,
     ) -> None:
-        self._urls = tuple(check_url(each) for each in ([urls] if isinstance(urls, str) else urls))
+        endpoints = find_endpoints(urls, headers, token, trust_env=trust_env)
+        self._urls = tuple(each.url for each in endpoints)
         _check_options(self._urls, prefetch, is_numpy=as_numpy, has_device=device is not None or pin_memory)
-        self._make_session = partial(Session, self._urls, transport or partial(HttpTransport, timeout_seconds), patience_seconds)
+        self._make_session = partial(Session, endpoints, transport or partial(HttpTransport, timeout_seconds, trust_env=trust_env), patience_seconds)
         self._sessions = SessionKeeper(self._make_session)
         self._prefetch = prefetch
         own_rank, ranks = find_rank(rank, world_size)
         choices = Choices(dataset, split, seed, recipe, batch_size, shuffle, drop_last, own_rank, ranks, dtype, on_error, max_resolution, as_numpy)
-        with self._make_session() as session:
+        with self._make_session(first_answer_seconds) as session:
             self._description = describe(session, choices)
         self._delivery = Delivery(self._description, is_numpy=as_numpy, device=device, is_pinned=pin_memory, has_indices=with_indices)
         self._start = self._position = Position(0)

@@ -5,6 +5,8 @@ import threading
 import time
 from collections.abc import Sequence
 
+from service.client.endpoint import Endpoint
+
 _FIRST_DELAY_SECONDS = 0.1
 _LONGEST_DELAY_SECONDS = 2.0
 _DOUBLINGS = 6
@@ -13,20 +15,25 @@ _DISTRUST = 4  # A server that hangs costs its silence in one request of five at
 
 
 class Server:
-    """One base URL, and how it has been lately.
+    """One server, and how it has been lately.
 
     Args:
-        url: without a slash at the end.
+        endpoint: where it is, and what it is sent.
 
     Attributes:
         ready_at: until then it is not asked.
         trusted_at: until then it is asked only where no other server is ready.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = url
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
         self.ready_at = self.trusted_at = 0.0
         self._failures = 0
+
+    @property
+    def url(self) -> str:
+        """Its base URL."""
+        return self.endpoint.url
 
     def succeeded(self) -> None:
         """Notes an answer; a wait that the server itself has asked for stays."""
@@ -40,10 +47,11 @@ class Server:
 
         Args:
             lasted_seconds: how long it took to fail.
-            retry_after_seconds: what the server has asked for; None where it said nothing.
+            retry_after_seconds: what the server has asked for; None where it said nothing. Never shorter than our first delay, whatever it says.
         """
-        delay = retry_after_seconds
-        if delay is None:
+        if retry_after_seconds is not None:
+            delay = max(_FIRST_DELAY_SECONDS, retry_after_seconds)
+        else:
             delay = min(_LONGEST_DELAY_SECONDS, _FIRST_DELAY_SECONDS * 2 ** min(self._failures, _DOUBLINGS))
         self._failures += 1
         now = time.monotonic()
@@ -52,14 +60,14 @@ class Server:
 
 
 class Servers:
-    """All base URLs of a loader. Thread-safe.
+    """All servers of a loader. Thread-safe.
 
     Args:
-        urls: at least one.
+        endpoints: at least one.
     """
 
-    def __init__(self, urls: Sequence[str]) -> None:
-        self._servers = [Server(url) for url in urls]
+    def __init__(self, endpoints: Sequence[Endpoint]) -> None:
+        self._servers = [Server(each) for each in endpoints]
         self._lock = threading.Lock()
 
     def pick(self, turn: int) -> Server:

@@ -3,24 +3,27 @@
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from socket import SHUT_RDWR
+from ssl import SSLEOFError
 from typing import Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from service.client.errors import ConnectionFailed
+from service.client.basic_auth import encode_basic
+from service.client.connection_errors import explain
+from service.client.environment import Proxy, find_proxy
 from service.client.memory import allocate
-from service.errors import InvalidParameter
 
 TIMEOUT_SECONDS = 40.0
 """Longest silence of a server; more than the 30 seconds that a batch may take by the service's own defaults."""
 
 _CONNECT_SECONDS = 5.0
 _CLASSES: Mapping[str, type[HTTPConnection]] = {"http": HTTPConnection, "https": HTTPSConnection}
-_PORTS = {"http": 80, "https": 443}
+PORTS = {"http": 80, "https": 443}
+"""The schemes of servers' URLs, with the port of a URL that names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,13 @@ class Answer:
         status: HTTP's.
         headers: values by lower-case name.
         body: all of it; writable memory that belongs to the receiver.
+        proxy: host and port of the forward proxy that it came through; "" if there was none.
     """
 
     status: int
     headers: Mapping[str, str]
     body: memoryview
+    proxy: str = ""
 
 
 class Transport(Protocol):
@@ -51,6 +56,7 @@ class Transport(Protocol):
 
         Raises:
             ConnectionFailed: no complete answer came.
+            TLSError: none can come; see there.
         """
 
     def close(self) -> None:
@@ -63,13 +69,18 @@ TransportFactory: TypeAlias = Callable[[], Transport]
 class HttpTransport:
     """Speaks HTTP/1.1 over one kept-alive connection to each server; bodies go from the socket straight into their buffer.
 
+    Certificates are verified as Python's `ssl.create_default_context` does it: SSL_CERT_FILE and SSL_CERT_DIR name other authorities than the system's.
+
     Args:
         timeout_seconds: longest silence of a server before a request counts as failed.
+        trust_env: whether the proxies of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are used.
     """
 
-    def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+    def __init__(self, timeout_seconds: float = TIMEOUT_SECONDS, *, trust_env: bool = True) -> None:
         self._timeout_seconds = timeout_seconds
-        self._kept: dict[str, HTTPConnection] = {}
+        self._trust_env = trust_env
+        self._proxies: dict[str, Proxy | None] = {}
+        self._kept: dict[str, _Line] = {}
         self._active: HTTPConnection | None = None
         self._lock = threading.RLock()  # reentrant: the garbage collector may call `close` in the midst of `send`
         self._is_closed = False
@@ -77,10 +88,12 @@ class HttpTransport:
     def send(self, base_url: str, path: str, headers: Mapping[str, str]) -> Answer:
         """Asks and waits for the whole answer."""
         with self._lock:
+            if base_url not in self._proxies:
+                self._proxies[base_url] = find_proxy(base_url) if self._trust_env else None
             try:
-                return self._send(base_url, urlsplit(base_url).path + path, headers)
+                return self._send(base_url, path, headers)
             except (OSError, HTTPException) as exc:
-                raise ConnectionFailed(str(exc) or type(exc).__name__) from exc
+                raise explain(exc, base_url, self._proxies[base_url]) from exc
 
     def close(self) -> None:
         """Ends the request under way and closes every connection."""
@@ -91,57 +104,66 @@ class HttpTransport:
                 active.sock.shutdown(SHUT_RDWR)  # wakes the thread that reads; it closes the connection itself
         with self._lock:
             while self._kept:
-                self._kept.popitem()[1].close()
+                self._kept.popitem()[1].connection.close()
 
-    def _send(self, base_url: str, target: str, headers: Mapping[str, str]) -> Answer:
+    def _send(self, base_url: str, path: str, headers: Mapping[str, str]) -> Answer:
         kept = self._kept.pop(base_url, None)
         if kept is not None:
-            with suppress(ConnectionError):  # The server has closed it since; that says nothing about this request.
-                return self._exchange(base_url, kept, target, headers)
-        return self._exchange(base_url, _connect(base_url, self._timeout_seconds), target, headers)
+            with suppress(ConnectionError, SSLEOFError):  # The server has closed it since; that says nothing about this request.
+                return self._exchange(base_url, kept, path, headers)
+        return self._exchange(base_url, _connect(base_url, self._proxies[base_url], self._timeout_seconds), path, headers)
 
-    def _exchange(self, base_url: str, connection: HTTPConnection, target: str, headers: Mapping[str, str]) -> Answer:
-        self._active = connection
+    def _exchange(self, base_url: str, line: "_Line", path: str, headers: Mapping[str, str]) -> Answer:
+        connection = self._active = line.connection
         try:
             if self._is_closed:  # Looked at after `_active` is set: whoever closes either finds the connection there or is seen here.
                 raise ConnectionAbortedError("The transport is closed.")
-            connection.request("GET", target, headers=dict(headers))
+            connection.request("GET", line.prefix + path, headers={**headers, **line.headers})
             with connection.getresponse() as response:
-                answer = Answer(response.status, {name.lower(): value for name, value in response.getheaders()}, _read_body(response))
+                found = {name.lower(): value for name, value in response.getheaders()}
+                answer = Answer(response.status, found, _read_body(response), line.proxy)
             if not self._is_closed and not response.will_close:
-                self._kept[base_url] = connection
+                self._kept[base_url] = line
             return answer
         finally:
             self._active = None
-            if self._kept.get(base_url) is not connection:
+            if self._kept.get(base_url) is not line:
                 connection.close()
 
 
-def check_url(url: str) -> str:
-    """Checks a server's URL.
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A connection to a server, and how requests are put there.
 
-    Returns:
-        the URL without a slash at the end.
-
-    Raises:
-        InvalidParameter: it is no http or https URL, or has a query.
+    Attributes:
+        connection: open, to the server or to a proxy.
+        prefix: what stands before the path in the request line: the server's own path, or for a proxy the whole base URL (RFC 9112, section 3.2.2).
+        headers: for the proxy.
+        proxy: host and port of it; "" if there is none.
     """
-    try:
-        parts = urlsplit(url)
-        is_good = parts.scheme in _CLASSES and bool(parts.hostname) and not parts.query and not parts.fragment and parts.port != 0
-    except ValueError:
-        is_good = False
-    if not is_good:
-        raise InvalidParameter(f"{url!r} is no URL of a server; one looks like http://lab:8000.")
-    return url.rstrip("/")
+
+    connection: HTTPConnection
+    prefix: str
+    headers: Mapping[str, str] = field(repr=False)
+    proxy: str
 
 
-def _connect(base_url: str, timeout_seconds: float) -> HTTPConnection:
+def _connect(base_url: str, proxy: Proxy | None, timeout_seconds: float) -> _Line:
     parts = urlsplit(base_url)
-    connection = _CLASSES[parts.scheme](parts.hostname or "", parts.port or _PORTS[parts.scheme], timeout=min(_CONNECT_SECONDS, timeout_seconds))
-    connection.connect()
+    host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
+    login = {"Proxy-Authorization": encode_basic(*proxy.login)} if proxy and proxy.login else {}
+    at, at_port = (host, port) if proxy is None else (proxy.host, proxy.port)
+    connection = _CLASSES[parts.scheme](at, at_port, timeout=min(_CONNECT_SECONDS, timeout_seconds))
+    if proxy is not None and parts.scheme == "https":
+        connection.set_tunnel(host, port, login)
+    try:
+        connection.connect()
+    except BaseException:
+        connection.close()
+        raise
     connection.sock.settimeout(timeout_seconds)
-    return connection
+    is_forwarded = proxy is not None and parts.scheme == "http"
+    return _Line(connection, base_url if is_forwarded else parts.path, login if is_forwarded else {}, "" if proxy is None else proxy.place)
 
 
 def _read_body(response: HTTPResponse) -> memoryview:

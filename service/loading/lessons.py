@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from service.errors import BatchTooLarge, RenderCrashed
 from service.loading.job import Job
 from service.loading.order import Order
+from service.plural import count_of
 
 _Culprit: TypeAlias = tuple[str, str, int]
 """Version, recipe, index."""
@@ -39,7 +40,7 @@ class SampleSizes:
         exact = job.needed_bytes or len(job.order) * (job.known_sample_bytes or 0)
         if exact > available_bytes:
             raise BatchTooLarge(
-                f"{len(job.order)} samples of this recipe need {exact:,} bytes; a loader has {available_bytes:,} for batches."
+                f"A batch of {count_of(len(job.order), 'sample')} needs {exact:,} bytes with this recipe; a loader has {available_bytes:,} for batches."
                 " Ask for a smaller batch_size, or raise BATCHLENS_SLAB_BYTES.",
                 needed_bytes=exact,
                 available_bytes=available_bytes,

@@ -30,6 +30,7 @@ from service.loading.readahead import ReadAhead
 from service.loading.store import Store
 from service.loading.ticker import Ticker
 from service.loading.workshop import Orphan, Workshop
+from service.plural import count_of
 from service.sources.source import Reader
 
 _LOG = logging.getLogger(__name__)
@@ -202,7 +203,7 @@ class Loader:
     def _enqueue(self, order: Order) -> Job:
         if len(self._waiting) >= self._limits.queue_length:
             self._counts.refused += 1
-            raise QueueFull(f"{len(self._waiting)} batches of {self._name} wait already, as many as the queue holds.")
+            raise QueueFull(f"The queue of {self._name} is full: {count_of(len(self._waiting), 'batch', 'batches')} waiting.")
         job = Job(order, self._device_id, self._executor)
         self._store.add(job)
         self._waiting.append(job)

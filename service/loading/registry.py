@@ -155,7 +155,7 @@ class Registry:
             return
         idle = [name for name, loader in self._loaders.items() if loader.is_idle]
         if not idle:
-            raise QueueFull(f"{most} loaders are open, as many as BATCHLENS_MAX_LOADERS allows, and all of them are busy.")
+            raise QueueFull(f"All loaders that BATCHLENS_MAX_LOADERS allows are open and busy: {most}.")
         self._begin_to_close(min(idle, key=self._uses.__getitem__))
 
     def _begin_to_close(self, name: Name) -> None:

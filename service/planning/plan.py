@@ -12,6 +12,7 @@ from service.errors import UnknownStep
 from service.planning.address import Address
 from service.planning.permutation import permute
 from service.planning.seeds import Words, sample_keys
+from service.plural import count_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +63,9 @@ def make_plan(address: Address, size: int) -> Plan:
     steps = count_steps(size, address.batch_size, address.world_size, address.drop_last)
     if address.step >= steps:
         raise UnknownStep(
-            f"Step {address.step} lies past the end of the epoch: {size} samples make {steps} steps"
-            f" of batch_size {address.batch_size} x world_size {address.world_size}"
-            f"{' without the incomplete last one' if address.drop_last else ''}; steps count from 0.",
+            f"Step {address.step} lies past the end of the epoch, which has {count_of(steps, 'step')}: {count_of(size, 'sample')},"
+            f" batch_size {address.batch_size} x world_size {address.world_size}"
+            f"{', without the incomplete last one' if address.drop_last else ''}; steps count from 0.",
             steps=steps,
         )
     block = address.batch_size * address.world_size

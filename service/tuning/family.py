@@ -1,4 +1,4 @@
-"""The memory of a process and of all that descend from it."""
+"""The memory and the processor time of a process and of all that descend from it."""
 
 import os
 from pathlib import Path
@@ -29,6 +29,17 @@ class Family:
     def memory_bytes(self) -> int:
         """Adds up their memory: proportional set sizes, so that a page that several of them map counts once; shared memory for batches is among it."""
         return sum(self._memory_of(pid) for pid in self.pids())
+
+    def ticks(self) -> int:
+        """Add up their processor time, and that of children that are gone, in the kernel's ticks."""
+        return sum(self._ticks_of(pid) for pid in self.pids())
+
+    def _ticks_of(self, pid: int) -> int:
+        try:
+            fields = self._proc.joinpath(str(pid), "stat").read_text().rpartition(")")[2].split()
+            return sum(int(each) for each in fields[11:15])  # utime, stime, cutime, cstime; see proc(5)
+        except (OSError, ValueError):
+            return 0
 
     def _memory_of(self, pid: int) -> int:
         try:

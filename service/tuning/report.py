@@ -9,6 +9,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
+from service.plural import count_of
 from service.tuning.recommendation import WAIT_ALLOWED, Recommendation, recommend
 from service.tuning.setting import LeftOut, Result
 from service.tuning.tuner import measured
@@ -16,6 +17,7 @@ from service.tuning.tuner import measured
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from service.tuning.load import Load
     from service.tuning.memory_bound import MemoryBound
     from service.tuning.subject import Subject
     from service.tuning.trial import Pace
@@ -31,6 +33,7 @@ class Report:
         bound: on memory.
         processors: that this process may use.
         results: by setting, in the order they were tried.
+        load: what others did meanwhile.
     """
 
     subject: Subject
@@ -38,6 +41,7 @@ class Report:
     bound: MemoryBound
     processors: int
     results: Sequence[Result]
+    load: Load
 
     @property
     def recommendation(self) -> Recommendation | None:
@@ -53,6 +57,8 @@ class Report:
             "recipe": self.subject.recipe.text,
             "samples": len(self.subject.split),
             "processors": self.processors,
+            "others": {"processors_before": self.load.before, "processors_during": self.load.during},
+            "is_uncertain": self.load.is_busy,
             "consumer": asdict(self.pace),
             "memory_allowed_bytes": self.bound.allowed_bytes,
             "settings": [{**asdict(each.setting), **_figures(each)} for each in self.results],
@@ -71,8 +77,8 @@ class Report:
         return Group(table, *self._notes(chosen))
 
     def _title(self) -> Text:
-        subject = self.subject
-        return Text(f"{subject.dataset.name}/{subject.split.name}: {len(subject.split):,} samples, {self.processors} processors, {self._consumer()}")
+        samples, processors = count_of(len(self.subject.split), "sample"), count_of(self.processors, "processor")
+        return Text(f"{self.subject.dataset.name}/{self.subject.split.name}: {samples}, {processors}, {self._consumer()}")
 
     def _consumer(self) -> str:
         if self.pace.images_per_second is None:
@@ -85,15 +91,27 @@ class Report:
         fewest, broken = min((each.samples for each in found), default=0), max((each.unreadable for each in found), default=0)
         if found and fewest < len(self.subject.split):
             notes.append(
-                Text(f"In the time given, first epochs reached {fewest:,} samples or more; later epochs are over those. --seconds-per-setting gives more.")
+                Text(
+                    f"In the time given, first epochs reached {count_of(fewest, 'sample')} or more; later epochs are over those."
+                    " --seconds-per-setting gives more."
+                )
             )
         if broken:
-            notes.append(Text(f"{broken} images could not be read, and zeros took their place; `batchlens check` says which.", "yellow"))
+            notes.append(Text(f"{count_of(broken, 'image')} could not be read, with zeros instead; `batchlens check` says which.", "yellow"))
+        if self.load.is_busy:
+            notes.append(Text(self._doubt(), "yellow"))
         if chosen is not None:
             notes.append(
                 Text.assemble("Set ", (f"BATCHLENS_WORKERS={chosen.setting.workers}", "bold"), f" and batch_size={chosen.setting.batch_size}. {chosen.reason}")
             )
         return notes
+
+    def _doubt(self) -> str:
+        before, during = ("?" if each is None else f"{each:.1f}" for each in (self.load.before, self.load.during))
+        return (
+            f"Uncertain: other programs kept {before} processors busy before, and {during} while this was measured."
+            " Repeat it when the machine has nothing else to do."
+        )
 
 
 _COLUMNS = ("workers", "batch size", "first epoch, images/s", "later, images/s", "consumer gets, images/s", "consumer waits", "full memory, MiB")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from service.plural import count_of
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Setting:
@@ -18,7 +20,7 @@ class Setting:
     batch_size: int
 
     def __str__(self) -> str:
-        return f"{self.workers} {'worker' if self.workers == 1 else 'workers'}, batch size {self.batch_size}"
+        return f"{count_of(self.workers, 'worker')}, batch size {self.batch_size}"
 
 
 @dataclass(frozen=True, slots=True)

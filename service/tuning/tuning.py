@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from service.processor import Processor
 from service.settings import read_settings
 from service.sources.source import no_progress
 from service.tuning.family import Family
+from service.tuning.load import Load
 from service.tuning.memory_bound import MemoryBound
 from service.tuning.report import Report
 from service.tuning.setting import Result
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from service.sources.source import Progress
 
 _DEFAULT_FRACTION = 0.8
+_LOOK_SECONDS = 0.5
 _TUTORIAL_MS = 100.0
 """What PyTorch's tutorial supposes that a GPU computes on a batch."""
 
@@ -91,10 +94,15 @@ class Tuning:
         watch = MemoryWatch(bound, family, processor)
         self._trial = Trial(settings, self._inventory, device, subject, pace, wishes.seconds_per_setting, watch)
         self._results: list[Result] = []
-        self.report = Report(subject, pace, bound, processor.count(), self._results)
+        self._load = Load(family, processor.count())
+        self.report = Report(subject, pace, bound, processor.count(), self._results, self._load)
 
-    def run(self, show: Show) -> None:
+    def run(self, show: Show, warn: Callable[[str], None] = lambda _: None) -> None:
         """Measures all settings; whatever ends it, no workers are left.
+
+        Args:
+            show: told how far it is.
+            warn: told at once if the machine is busy with other things.
 
         Raises:
             BatchlensError: what stands in the way of every setting.
@@ -105,6 +113,9 @@ class Tuning:
             setting = self._settings[len(self._results)]
             show(f"{setting}: {part}", done + PARTS.index(part), total)
 
+        show("looking whether the machine is busy", 0, total)
+        self._look(warn)
+        started = self._load.read()
         show("reading files", 0, total)
         self._trial.subject.read_files(self._trial.seconds)
         try:
@@ -113,8 +124,16 @@ class Tuning:
                     self._results.append(result)
                     done += len(PARTS)
         finally:
+            self._load.during = self._load.since(started)
             self._inventory.close()
         show("done", total, total)
+
+    def _look(self, warn: Callable[[str], None]) -> None:
+        started = self._load.read()
+        time.sleep(_LOOK_SECONDS)
+        self._load.before = self._load.since(started)
+        if self._load.is_busy:
+            warn(f"The machine is busy: other programs use {self._load.before:.1f} of its processors. What is measured now is uncertain.")
 
 
 def _read_pace(wishes: Wishes) -> Pace:

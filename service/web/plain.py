@@ -12,6 +12,7 @@ from service.encoding.formats import FORMATS
 from service.errors import BatchlensError
 from service.planning.address import Address
 from service.planning.plan import count_steps
+from service.plural import count_of
 from service.sources.source import Dataset, Split
 
 _LAST_EPOCH = 2**63 - 1
@@ -60,7 +61,7 @@ def _article(services: Services, dataset: Dataset, split: Split, query: PageQuer
     except BatchlensError as exc:
         return f'{heading}<p class="problem">{escape(exc.detail)}</p></article>'
     return f"""{heading}
-<p class="fact">{len(split)} samples; <code>{escape(address.recipe)}</code></p>
+<p class="fact">{count_of(len(split), "sample")}; <code>{escape(address.recipe)}</code></p>
 {_classes(services, dataset, split)}
 {_sample(address, query.index) if query.view == "sample" and query.index is not None else _picture(address)}
 <div class="pager">{_pager(query, address.step, steps)}</div>
@@ -119,11 +120,11 @@ def _classes(services: Services, dataset: Dataset, split: Split) -> str:
     most = max(counts.values())
     items = "".join(
         f"<li><span>{escape(name)}</span><span>{count}</span>"
-        f'<meter min="0" max="{most}" value="{count}" aria-label="{escape(name)}: {count} samples"></meter></li>'
+        f'<meter min="0" max="{most}" value="{count}" aria-label="{escape(name)}: {count_of(count, "sample")}"></meter></li>'
         for name, count in list(counts.items())[:_SHOWN_CLASSES]
     )
     more = len(counts) - _SHOWN_CLASSES
-    return f'<ul class="classes">{items}</ul>' + (f'<p class="fact">and {more} classes more</p>' if more > 0 else "")
+    return f'<ul class="classes">{items}</ul>' + (f'<p class="fact">and {count_of(more, "class", "classes")} more</p>' if more > 0 else "")
 
 
 def _pager(query: PageQuery, step: int, steps: int) -> str:

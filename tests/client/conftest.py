@@ -1,11 +1,17 @@
 """Loaders over services in this process: the transport is the tests' own, everything else is real."""
 
+import os
+import shutil
+import socket
+import ssl
+import subprocess
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,18 +21,20 @@ from anyio.from_thread import BlockingPortal, start_blocking_portal
 from service.app import create_app
 from service.client import Answer, ConnectionFailed, RemoteLoader, Transport
 from service.settings import Settings
+from tests.client.scripted_server import ScriptedServer, Serve, Tunnel
 
 URL = "http://localhost:8000"
 SMALL = "RandomResizedCrop(24) | RandomHorizontalFlip() | ToTensor() | Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])"
 
 
 class Network:
-    """Which service answers at which URL; keeps a record of who was asked what."""
+    """Which service answers at which URL; keeps a record of who was asked what, and with which headers."""
 
     def __init__(self, portal: BlockingPortal) -> None:
         self.portal = portal
         self.clients: dict[str, httpx.AsyncClient] = {}
         self.asked: list[tuple[str, str]] = []
+        self.sent: list[Mapping[str, str]] = []
         self.open_transports: set[Transport] = set()
 
     def request(self, method: str, url: str, path: str, **options: Any) -> httpx.Response:
@@ -48,6 +56,7 @@ class AppTransport:
 
     def send(self, base_url: str, path: str, headers: Mapping[str, str]) -> Answer:
         self._network.asked.append((base_url, path))
+        self._network.sent.append(headers)
         if self._is_closed or base_url not in self._network.clients:
             raise ConnectionFailed("nobody listens")
         self._under_way = self._network.portal.start_task_soon(partial(self._network.clients[base_url].get, path, headers=headers))
@@ -117,3 +126,76 @@ def no_threads_left() -> Iterator[None]:
     yield
     left = [each for each in threading.enumerate() if each not in before and each.name.startswith("batchlens prefetch")]
     assert not left
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Takes away what the surroundings say about proxies and passwords."""
+    for name in [each for each in os.environ if each.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers that say what they are told; keywords are those of `ScriptedServer`."""
+    servers: list[tuple[ScriptedServer, threading.Thread]] = []
+
+    def start(*script: bytes | None, **options: Any) -> ScriptedServer:
+        server = ScriptedServer(list(script), **options)
+        servers.append((server, _in_thread(server)))
+        return server
+
+    yield start
+    for server, thread in servers:
+        _end(server, thread)
+
+
+@pytest.fixture
+def open_tunnel() -> Iterator[Callable[[int | None], Tunnel]]:
+    """Starts forward proxies that let CONNECT through to a port of this machine."""
+    tunnels: list[tuple[Tunnel, threading.Thread]] = []
+
+    def start(target: int | None) -> Tunnel:
+        tunnel = Tunnel(target)
+        tunnels.append((tunnel, _in_thread(tunnel)))
+        return tunnel
+
+    yield start
+    for tunnel, thread in tunnels:
+        _end(tunnel, thread)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with a key and a certificate of its own for localhost and lab.example; skips without the command `openssl`."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("no openssl to make a certificate with")
+    path = tmp_path_factory.mktemp("tls") / "lab.pem"
+    names = ("-subj", "/CN=lab", "-addext", "subjectAltName=DNS:localhost,DNS:lab.example")
+    command = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30", *names]
+    subprocess.run([*command, "-keyout", path, "-out", path.with_suffix(".crt")], check=True, capture_output=True)
+    path.write_text(path.read_text() + path.with_suffix(".crt").read_text())
+    return path
+
+
+@pytest.fixture
+def tls(certificate: Path) -> ssl.SSLContext:
+    """What a server with that certificate uses."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate)
+    return context
+
+
+def _in_thread(server: ScriptedServer | Tunnel) -> threading.Thread:
+    thread = threading.Thread(target=server.serve)
+    thread.start()
+    return thread
+
+
+def _end(server: ScriptedServer | Tunnel, thread: threading.Thread) -> None:
+    server.listener.shutdown(socket.SHUT_RDWR)
+    server.listener.close()
+    thread.join(10)
+    assert not thread.is_alive(), "a connection is still open"

@@ -162,3 +162,27 @@ def test_an_answer_to_another_question_is_refused(open_loader: OpenLoader, netwo
     loader = open_loader(transport=partial(Meddler, network, meddle), recipe=SMALL)
     with pytest.raises(MalformedAnswer, match=match):
         list(loader)
+
+
+@pytest.mark.parametrize(
+    ("urls", "options", "expected"),
+    [
+        (URL.replace("//", "//alice:secretpw@"), {}, {"Authorization": "Basic YWxpY2U6c2VjcmV0cHc="}),
+        (URL, {"token": "secretpw"}, {"Authorization": "Bearer secretpw"}),
+        (URL, {"headers": {"X-Key": "secretpw", "User-Agent": "mine"}}, {"X-Key": "secretpw", "User-Agent": "mine"}),
+    ],
+)
+def test_credentials_go_along_and_are_never_shown(
+    open_loader: OpenLoader, network: Network, urls: str, options: dict, expected: dict, caplog: pytest.LogCaptureFixture
+) -> None:
+    loader = open_loader(urls, patience_seconds=0.3, **options)
+    next(iter(loader))
+    assert len(network.sent) >= 4
+    assert all(each.items() >= expected.items() for each in network.sent)
+    network.clients.clear()
+    with pytest.raises(ServerUnavailable) as caught:
+        loader.explain(0, 0)
+    told = [repr(loader), repr(vars(loader)), repr(loader._sessions.__reduce__()), str(caught.value), repr(caught.value.facts), caplog.text]
+    for text in told:
+        assert "secretpw" not in text
+        assert "YWxpY2U6c2VjcmV0cHc=" not in text

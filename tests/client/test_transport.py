@@ -2,92 +2,15 @@
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 
 import pytest
 
 from service.client import ConnectionFailed, HttpTransport
-from service.client.transport import check_url
 from service.errors import InvalidParameter
+from tests.client.scripted_server import Serve, respond
 
 BODY = bytes(range(256)) * 4000
-
-
-def respond(body: bytes, *headers: str, status: str = "200 OK", length: int | None = None) -> bytes:
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body) if length is None else length}", *headers, "", ""]
-    return "\r\n".join(lines).encode() + body
-
-
-@dataclass
-class ScriptedServer:
-    """Answers each request with the next bytes of the script, and closes a connection after None.
-
-    Attributes:
-        script: what to say; shared by all connections.
-        requests: what was asked.
-        connections: number of connections so far.
-        hung_up: set when a client ends a connection.
-    """
-
-    script: list[bytes | None]
-    requests: list[str] = field(default_factory=list)
-    connections: int = 0
-    hung_up: threading.Event = field(default_factory=threading.Event)
-    listener: socket.socket = field(default_factory=lambda: socket.create_server(("127.0.0.1", 0)))
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.listener.getsockname()[1]}"
-
-    def serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self.listener.accept()
-            except OSError:
-                return
-            self.connections += 1
-            with connection:
-                self._talk(connection)
-
-    def _talk(self, connection: socket.socket) -> None:
-        while True:
-            request = b""
-            while b"\r\n\r\n" not in request:
-                data = connection.recv(65536)
-                if not data:
-                    self.hung_up.set()
-                    return
-                request += data
-            self.requests.append(request.decode())
-            while self.script:
-                said = self.script.pop(0)
-                if said is None:
-                    return
-                connection.sendall(said)
-                break
-
-
-Serve = Callable[..., ScriptedServer]
-
-
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    servers: list[tuple[ScriptedServer, threading.Thread]] = []
-
-    def start(*script: bytes | None) -> ScriptedServer:
-        server = ScriptedServer(list(script))
-        thread = threading.Thread(target=server.serve)
-        servers.append((server, thread))
-        thread.start()
-        return server
-
-    yield start
-    for server, thread in servers:
-        server.listener.shutdown(socket.SHUT_RDWR)
-        server.listener.close()
-        thread.join(10)
-        assert not thread.is_alive(), "a connection is still open"
 
 
 @pytest.fixture
@@ -175,12 +98,45 @@ def test_closing_ends_a_request_under_way(serve: Serve) -> None:
     transport.close()
 
 
-@pytest.mark.parametrize("url", ["http://lab:8000", "https://lab", "http://lab/batchlens", "http://127.0.0.1:1", "http://[::1]:8000"])
-def test_urls_of_servers(url: str) -> None:
-    assert check_url(url) == check_url(url + "/") == url
+class TestProxies:
+    @pytest.fixture(autouse=True)
+    def _no_proxies(self, no_proxies: None) -> None:
+        pass
 
+    def test_of_http_get_the_whole_url(self, serve: Serve, transport: HttpTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+        proxy = serve(respond(b"1"), respond(b"2", status="502 Bad Gateway"))
+        monkeypatch.setenv("HTTP_PROXY", f"http://me:p%40ss@127.0.0.1:{proxy.port}")
+        answers = [transport.send("http://lab.example:8000/below", "/x?y=1", {"Authorization": "Bearer t"}) for _ in range(2)]
+        assert [(each.status, bytes(each.body), each.proxy) for each in answers] == [
+            (200, b"1", f"127.0.0.1:{proxy.port}"),
+            (502, b"2", f"127.0.0.1:{proxy.port}"),
+        ]
+        assert proxy.connections == 1
+        for request in proxy.requests:
+            lines = request.split("\r\n")
+            assert lines[0] == "GET http://lab.example:8000/below/x?y=1 HTTP/1.1"
+            assert {"Host: lab.example:8000", "Authorization: Bearer t", "Proxy-Authorization: Basic bWU6cEBzcw=="} <= set(lines)
 
-@pytest.mark.parametrize("url", ["lab:8000", "ftp://lab", "http://", "http://lab:x", "http://lab:99999", "http://lab/?a=1", "http://lab#a", "http://[::1", ""])
-def test_what_is_no_url_of_a_server(url: str) -> None:
-    with pytest.raises(InvalidParameter, match="no URL of a server"):
-        check_url(url)
+    def test_are_not_used_against_the_users_will(self, serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+        proxy, server = serve(), serve(respond(b"1"))
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setattr("service.client.environment._is_exempt", lambda *_: False)  # A server of these tests is always on a loopback address.
+        transport = HttpTransport(10, trust_env=False)
+        assert transport.send(server.url, "/", {}).proxy == ""
+        transport.close()
+        assert proxy.requests == []
+
+    def test_that_do_not_listen_are_named(self, transport: HttpTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        monkeypatch.setenv("HTTP_PROXY", f"me:secret@127.0.0.1:{port}")
+        with pytest.raises(ConnectionFailed, match=f"^through the proxy 127.0.0.1:{port}: Connection refused$"):
+            transport.send("http://lab.example", "/", {})
+
+    def test_of_another_kind_are_refused(self, transport: HttpTransport, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("ALL_PROXY", "socks5://me:secret@lab:1080")
+        with pytest.raises(
+            InvalidParameter, match=r"^ALL_PROXY names no proxy of the form http://host:port.* NO_PROXY=lab.example or trust_env=False"
+        ) as caught:
+            transport.send("http://lab.example", "/", {})
+        assert "secret" not in str(caught.value)

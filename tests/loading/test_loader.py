@@ -54,7 +54,7 @@ def test_two_requests_for_one_batch_share_one_rendering(open_loader: OpenLoader,
 def test_a_full_queue_refuses_and_what_was_accepted_is_answered(open_loader: OpenLoader, gate: Path) -> None:
     loader = hold(open_loader, gate, queue_length=2)
     accepted = [loader.submit(order(step)) for step in range(3)]  # one at hand for the worker, two in the queue
-    with pytest.raises(QueueFull, match="2 batches of patterns/train wait already"):
+    with pytest.raises(QueueFull, match="The queue of patterns/train is full: 2 batches waiting"):
         loader.submit(order(3))
     assert loader.report()["refused"] == 1
     gate.touch()
@@ -213,7 +213,7 @@ def test_a_batch_larger_than_the_first_guess_is_rendered_again(open_loader: Open
 
 
 def test_a_batch_larger_than_the_slab_is_refused_with_the_figures(open_loader: OpenLoader) -> None:
-    with pytest.raises(BatchTooLarge, match="8 samples of this recipe need 96,336,000 bytes; a loader has 8,388,608"):
+    with pytest.raises(BatchTooLarge, match="A batch of 8 samples needs 96,336,000 bytes with this recipe; a loader has 8,388,608"):
         take(open_loader(workers=1), order(recipe="Resize([2000, 2007])"))
     with pytest.raises(BatchTooLarge):
         take(open_loader(workers=1, slab_bytes=9 << 20), order(recipe="Pad(1000)"))

@@ -12,6 +12,7 @@ from service.planning.address import Address
 from service.planning.permutation import permute
 from service.planning.plan import count_steps, make_plan, plan_sample
 from service.planning.seeds import sample_keys
+from service.plural import count_of
 
 Indices = npt.NDArray[np.int64]
 
@@ -184,7 +185,9 @@ def test_steps_are_counted(size: int, batch_size: int, world_size: int, kept: in
 @given(epochs(), st.integers(0, 2**40), st.data())
 def test_a_step_past_the_end_is_unknown(epoch: Epoch, beyond: int, data: st.DataObject) -> None:
     address = epoch.address(epoch.steps + beyond, data.draw(st.integers(0, epoch.world_size - 1)))
-    with pytest.raises(UnknownStep, match=rf"Step {address.step} lies past the end .* {epoch.size} samples make {epoch.steps} steps") as caught:
+    with pytest.raises(
+        UnknownStep, match=rf"Step {address.step} lies past the end .* {count_of(epoch.steps, 'step')}: {count_of(epoch.size, 'sample')}"
+    ) as caught:
         make_plan(address, epoch.size)
     assert caught.value.facts == {"steps": epoch.steps}
 

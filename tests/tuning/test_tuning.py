@@ -71,13 +71,15 @@ class TestTuning:
         assert found["recipe"].startswith("RandomResizedCrop(224)")
         assert found["consumer"]["images_per_second"] == 500
         assert found["memory_allowed_bytes"] > 0
+        assert min(found["others"].values()) >= 0
+        assert found["is_uncertain"] is tuning.report.load.is_busy
         (only,) = found["settings"]
         assert set(only) == FIGURES | {"workers", "batch_size", "left_out"}
         assert (only["workers"], only["batch_size"], only["left_out"], only["unreadable"]) == (0, 4, None, 1)
         assert {name: found["recommended"][name] for name in ("workers", "batch_size")} == {"workers": 0, "batch_size": 4}
         text = io.StringIO()
         Console(width=200, file=text).print(tuning.report.to_table())
-        for fact in ("pets/train: 9 samples", "a consumer of 500 images/s", "BATCHLENS_WORKERS=0", "batch_size=4", "1 images could not be read"):
+        for fact in ("pets/train: 9 samples", "a consumer of 500 images/s", "BATCHLENS_WORKERS=0", "batch_size=4", "1 image could not be read"):
             assert fact in text.getvalue()
 
     def test_leaves_out_what_memory_does_not_allow_and_says_so(self, make_settings: MakeSettings):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from service.plural import count_of
 from tests.e2e.conftest import Server, serving
 from tests.web.conftest import OpenPage
 
@@ -31,7 +32,7 @@ def test_devices_and_loaders_are_told_and_kept_up_to_date(open_page: OpenPage, s
     assert "memory" in card.inner_text()
     loader = visit.page.locator(".card", has=visit.page.get_by_role("heading", name="shapes / val"))
     served = server.loader("shapes", "val")["served"]
-    assert f"served\n{served} batches" in loader.inner_text()
+    assert f"served\n{count_of(served, 'batch', 'batches')}" in loader.inner_text()
     server.get("/datasets/shapes/splits/val/batches/0/1.png")
     loader.get_by_text(f"{served + 1} batches", exact=True).wait_for()
     loader.get_by_role("img", name="Images a second").wait_for()

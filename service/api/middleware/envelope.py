@@ -10,10 +10,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.departure import ClientGone
 from service.api.errors import unexpected_response
-from service.api.logs import REQUEST_ID
+from service.api.logs import ACCESS_LOGGER, REQUEST_ID
 from service.api.metrics import Metrics
 
-_ACCESS_LOG = logging.getLogger("service.access")
+_ACCESS_LOG = logging.getLogger(ACCESS_LOGGER)
 _CLIENT_LEFT = 499
 DEFAULT_HEADERS = {
     "Cache-Control": "no-cache",

@@ -8,7 +8,7 @@ import { h, put } from "../dom.js";
 import { facts } from "../facts.js";
 import { Poll } from "../latest.js";
 import { problemPanel } from "../notices.js";
-import { bytes, count, reason } from "../text.js";
+import { bytes, count, reason, several } from "../text.js";
 
 const POLL_MILLISECONDS = 1500;
 const ROOM = 60;
@@ -181,12 +181,12 @@ export class DevicesView {
             "decoded photos",
             arena.used_bytes,
             arena.size_bytes,
-            `${bytes(arena.used_bytes)} of ${bytes(arena.size_bytes)}, ${count(arena.samples)} photos`,
+            `${bytes(arena.used_bytes)} of ${bytes(arena.size_bytes)}, ${several(arena.samples, "photo")}`,
           )
         : null,
       facts([
-        ["served", `${count(loader.served)} batches`],
-        ["rendered", `${count(loader.rendered)} batches, ${count(loader.images)} images`],
+        ["served", several(loader.served, "batch", "batches")],
+        ["rendered", `${several(loader.rendered, "batch", "batches")}, ${several(loader.images, "image")}`],
         ["reused", count(loader.reused)],
         ["queue", `${loader.queued} waiting, ${loader.rendering} under way`],
         ["refused", count(loader.refused)],
