@@ -4,9 +4,9 @@ import re
 from urllib.parse import unquote
 
 _MOST_CHARACTERS = 512
-_SEGMENT = r"(?:[A-Za-z0-9._~!$()*+,;=:@-]|%[0-9A-Fa-f]{2})+"
+_SEGMENT = r"(?:[A-Za-z0-9._~!$()*+;=:@-]|%[0-9A-Fa-f]{2})+"
 _ROOT_PATH = re.compile(rf"(?:/{_SEGMENT})*")
-"""Of RFC 3986's path characters, all but quotes and the ampersand: the text ends up in HTML and in headers."""
+"""Of RFC 3986's path characters, all but quotes, the ampersand and the comma: the text ends up in HTML and in headers, where commas part values."""
 
 
 def parse_root_path(text: str) -> str:
