@@ -19,6 +19,7 @@ from service.api.metrics import Metrics
 from service.api.middleware.body_limit import BodyLimit
 from service.api.middleware.cross_origin import CrossOrigin
 from service.api.middleware.envelope import Envelope
+from service.api.middleware.graceful_shutdown import GracefulShutdown
 from service.api.middleware.head import Head
 from service.api.middleware.host_check import HostCheck
 from service.api.middleware.origin_check import OriginCheck
@@ -91,9 +92,10 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
     app.add_middleware(BodyLimit, most_bytes=_MOST_BODY_BYTES)
     app.add_middleware(OriginCheck, allowed_hosts=allowed_hosts, allowed_origins=settings.allowed_origins, has_token=has_token)
     app.add_middleware(HostCheck, allowed=allowed_hosts)
+    app.add_middleware(GracefulShutdown, pending=services.pending)
     app.add_middleware(cross_origin)
     app.add_middleware(ProxyHeaders, forwarded_allow_ips=settings.forwarded_allow_ips, root_path=settings.root_path)
-    app.add_middleware(Envelope, metrics=services.metrics, headers=safe_headers_of(settings), pending=services.pending, wrap=cross_origin)
+    app.add_middleware(Envelope, metrics=services.metrics, headers=safe_headers_of(settings), wrap=cross_origin)
 
 
 def _unchanged(app: ASGIApp) -> ASGIApp:

@@ -26,6 +26,7 @@ from rich.table import Table
 from rich.text import Text
 
 from service.api import logs
+from service.api.startup_responder import StartupResponder
 from service.errors import BatchlensError, InvalidParameter, SampleError, StartupError
 from service.processor import Processor
 from service.settings import Settings, read_settings
@@ -104,10 +105,11 @@ def serve(
     flags = locals()
     settings = read_settings(**{**flags, "paths": tuple(paths) if paths else None})
     logs.configure(settings.log_level)
-    with _listen(settings) as listener:  # before anything heavy is loaded: a port in use shows at once
+    # Before anything heavy is loaded: a port in use shows at once, and the responder is a small fork.
+    with _listen(settings) as listener, StartupResponder(listener, settings.root_path) as responder:
         if settings.workers:
             _preload()
-        _serve(settings, listener)
+        _serve(settings, listener, responder)
 
 
 def _preload() -> None:
@@ -118,13 +120,13 @@ def _preload() -> None:
     signal.signal(signal.SIGINT, on_interrupt)
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
+def _serve(settings: Settings, listener: socket.socket, responder: StartupResponder) -> None:
     from service.api.server import Server
     from service.app import create_app
 
     with _listing_drawn() as progress:
         app = create_app(settings, progress=progress)
-    server = Server(app)
+    server = Server(app, on_ready=responder.stop)
     for each in (signal.SIGTERM, signal.SIGINT):  # From now on; uvicorn listens later.
         signal.signal(each, server.handle_exit)
     services = app.state.services

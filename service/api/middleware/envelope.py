@@ -1,6 +1,5 @@
 """What every answer carries, and what is kept of it."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -11,11 +10,9 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.departure import ClientGone
-from service.api.errors import problem_response, unexpected_response
+from service.api.errors import unexpected_response
 from service.api.logs import REQUEST_ID
 from service.api.metrics import Metrics
-from service.api.pending_requests import PendingRequests
-from service.errors import ShuttingDown
 
 _ACCESS_LOG = logging.getLogger("service.access")
 _CLIENT_LEFT = 499
@@ -30,17 +27,13 @@ class Envelope:
         app: what answers.
         metrics: where to count.
         headers: what each answer carries, unless it says something else itself.
-        pending: the requests that can still be refused.
         wrap: what answers of this middleware itself go through.
     """
 
-    def __init__(
-        self, app: ASGIApp, metrics: Metrics, headers: Mapping[str, str], pending: PendingRequests, wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app
-    ) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, headers: Mapping[str, str], wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> None:
         self._app = app
         self._metrics = metrics
         self._headers = headers
-        self._pending = pending
         self._wrap = wrap
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,28 +50,20 @@ class Envelope:
                 headers["X-Request-ID"] = account.request_id
                 for name, value in self._headers.items():
                     headers.setdefault(name, value)
-                self._pending.discard()
                 account.status, account.timing = message["status"], headers.get("Server-Timing", "")
             else:
                 account.sent_bytes += len(message.get("body", b""))
             await send(message)
 
-        self._pending.add()
         try:
             await self._app(scope, receive, send_in_envelope)
         except ClientGone:
             pass
-        except asyncio.CancelledError:
-            if account.status or not self._pending.is_refusing:
-                raise
-            _uncancel()
-            await self._wrap(problem_response(ShuttingDown("The service is shutting down.")))(scope, receive, send_in_envelope)
         except Exception as exc:
             if account.status:
                 raise  # Half an answer is out; the server logs this and breaks the connection off.
             await self._wrap(unexpected_response(scope["method"], scope["path"], exc))(scope, receive, send_in_envelope)
         finally:
-            self._pending.discard()
             account.close(self._metrics, _route(scope))
 
 
@@ -115,12 +100,6 @@ class Account:
             "timing": self.timing,
         }
         _ACCESS_LOG.info("answered", extra={"fields": fields})
-
-
-def _uncancel() -> None:
-    """Let the current task go on after a cancellation that was for what it waited for."""
-    if task := asyncio.current_task():
-        task.uncancel()
 
 
 def _route(scope: Scope) -> str:
