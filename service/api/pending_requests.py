@@ -1,6 +1,7 @@
 """Requests whose answer has not begun: those that can still be refused."""
 
 import asyncio
+from typing import Any
 
 
 class PendingRequests:
@@ -12,17 +13,15 @@ class PendingRequests:
 
     def __init__(self) -> None:
         self.is_refusing = False
-        self._tasks: set[asyncio.Task[object]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
 
-    def add(self) -> None:
-        """Add the current task; `discard` must follow."""
-        if task := asyncio.current_task():
-            self._tasks.add(task)
+    def add(self, task: asyncio.Task[Any]) -> None:
+        """Add a request; `discard` must follow."""
+        self._tasks.add(task)
 
-    def discard(self) -> None:
-        """Forget the current task: its answer begins."""
-        if task := asyncio.current_task():
-            self._tasks.discard(task)
+    def discard(self, task: asyncio.Task[Any]) -> None:
+        """Forget a request: its answer begins, or it is over."""
+        self._tasks.discard(task)
 
     def refuse_all(self) -> int:
         """Cancel them, so that each answers 503; return how many there were."""

@@ -30,23 +30,23 @@ class GracefulShutdown:
 
     async def _is_answered(self, scope: Scope, receive: Receive, send: Send) -> bool:
         """Pass the request on; return False if it was refused before its answer began."""
-        has_begun = False
+        task, has_begun = asyncio.current_task(), False
+        assert task is not None  # noqa: S101  every request has a task
 
         async def send_and_note(message: Message) -> None:
             nonlocal has_begun
-            self._pending.discard()
+            self._pending.discard(task)  # A streamed answer is sent from another task than this one.
             has_begun = True
             await send(message)
 
-        self._pending.add()
+        self._pending.add(task)
         try:
             await self._app(scope, receive, send_and_note)
         except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if has_begun or not self._pending.is_refusing or task is None:
+            if has_begun or not self._pending.is_refusing:
                 raise
             task.uncancel()
             return False
         finally:
-            self._pending.discard()
+            self._pending.discard(task)
         return True
