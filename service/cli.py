@@ -71,7 +71,7 @@ Data = Annotated[list[Path] | None, typer.Option("--data", "-d", help=f"{_help('
 
 def _option(field: str) -> Any:  # noqa: ANN401  typer's own type is private
     default = Settings.model_fields[field].get_default()
-    shown = "" if default is None or field == "workers" else f" Default: {','.join(default) if isinstance(default, tuple) else default}."
+    shown = "" if default in (None, "", ()) or field == "workers" else f" Default: {','.join(default) if isinstance(default, tuple) else default}."
     return typer.Option(help=_help(field) + shown, show_default=False)
 
 
