@@ -152,6 +152,17 @@ def test_a_proxy_that_keeps_the_host_needs_that_host_allowed(open_client: OpenCl
     assert client.put("/devices/current", headers=headers, json={"device": "cpu"}).status_code == 200
 
 
+def test_modules_are_served_to_the_page_of_a_proxy_that_tells_nothing(client: Client) -> None:
+    """Chromium names the page's origin when it fetches modules, also those of the page itself."""
+    headers = {"origin": "https://hub.example"}
+    for path in ("/assets/app/main.js", "/docs/assets/swagger-ui.css"):
+        for answer in (client.get(path, headers=headers), client.request("HEAD", path, headers=headers)):
+            assert answer.status_code == 200
+            assert "access-control-allow-origin" not in answer.headers
+    for method, path in (("POST", "/assets/app/main.js"), ("GET", "/datasets"), ("GET", "/assets")):
+        read_problem(client.request(method, path, headers=headers), 403, "foreign-origin")
+
+
 def test_a_foreign_host_stays_one_behind_a_proxy(client: Client) -> None:
     read_problem(client.get("/datasets", headers={"host": "evil.example", "x-forwarded-host": "localhost"}), 400, "foreign-host")
 

@@ -8,8 +8,11 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.errors import problem_response
 from service.api.middleware.host_check import is_allowed_host
-from service.api.middleware.proxy_headers import FORWARDED_HOST
+from service.api.middleware.proxy_headers import FORWARDED_HOST, route_path
 from service.errors import ForeignOrigin
+
+_ASSETS = ("/assets/", "/docs/assets/")
+"""Files that are the same for all. Chromium sends `Origin` with a page's own module scripts, which an untold proxy under another name makes look foreign."""
 
 _READS = {"GET", "HEAD", "OPTIONS"}
 
@@ -36,7 +39,7 @@ class OriginCheck:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers 403 or passes on."""
-        if scope["type"] == "http":
+        if scope["type"] == "http" and not (scope["method"] in _READS and route_path(scope).startswith(_ASSETS)):
             headers = Headers(scope=scope)
             own = self._own_hosts(scope, headers)
             may_pass = scope["method"] in _READS or self._has_token
