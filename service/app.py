@@ -3,11 +3,13 @@
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 
 from fastapi import FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
+from starlette.types import ASGIApp
 
 from service.api import batches, datasets, devices, health, loaders, recipes, samples
 from service.api.dependencies import Services
@@ -15,10 +17,14 @@ from service.api.description import install_description
 from service.api.errors import install_error_handlers
 from service.api.metrics import Metrics
 from service.api.middleware.body_limit import BodyLimit
+from service.api.middleware.cross_origin import CrossOrigin
 from service.api.middleware.envelope import Envelope
+from service.api.middleware.graceful_shutdown import GracefulShutdown
 from service.api.middleware.head import Head
 from service.api.middleware.host_check import HostCheck
 from service.api.middleware.origin_check import OriginCheck
+from service.api.middleware.proxy_headers import ProxyHeaders
+from service.api.safe_headers import safe_headers_of
 from service.devices.inventory import Inventory
 from service.devices.selection import Selection
 from service.encoding.fingerprint import Fingerprint
@@ -74,11 +80,26 @@ def create_app(settings: Settings, inventory: Inventory | None = None, progress:
     docs.install(app)
     install_description(app)
     install_error_handlers(app)
+    _add_middleware(app, services)
+    return app
+
+
+def _add_middleware(app: FastAPI, services: Services) -> None:
+    """Wrap the routes, from the inside out."""
+    settings, has_token = services.settings, services.settings.token is not None
+    allowed_hosts = [*settings.allowed_hosts, *({settings.host} - _ANYWHERE)]
+    cross_origin = partial(CrossOrigin, allowed_origins=settings.allowed_origins, has_token=has_token) if settings.allowed_origins else _unchanged
     app.add_middleware(Head)
     app.add_middleware(BodyLimit, most_bytes=_MOST_BODY_BYTES)
-    app.add_middleware(OriginCheck)
-    app.add_middleware(HostCheck, allowed=[*settings.allowed_hosts, *({settings.host} - _ANYWHERE)])
-    app.add_middleware(Envelope, metrics=services.metrics)
+    app.add_middleware(OriginCheck, allowed_hosts=allowed_hosts, allowed_origins=settings.allowed_origins, has_token=has_token)
+    app.add_middleware(HostCheck, allowed=allowed_hosts)
+    app.add_middleware(GracefulShutdown, pending=services.pending)
+    app.add_middleware(cross_origin)
+    app.add_middleware(ProxyHeaders, forwarded_allow_ips=settings.forwarded_allow_ips, root_path=settings.root_path)
+    app.add_middleware(Envelope, metrics=services.metrics, headers=safe_headers_of(settings), wrap=cross_origin)
+
+
+def _unchanged(app: ASGIApp) -> ASGIApp:
     return app
 
 

@@ -25,6 +25,7 @@ from rich.text import Text
 
 from service import __version__
 from service.api import logs
+from service.api.startup_responder import StartupResponder
 from service.errors import BatchlensError, InvalidParameter, StartupError
 from service.plural import count_of
 from service.processor import Processor
@@ -99,7 +100,7 @@ Data = Annotated[list[Path] | None, typer.Option("--data", "-d", help=f"{_help('
 
 def _option(field: str) -> Any:  # noqa: ANN401  typer's own type is private
     default = Settings.model_fields[field].get_default()
-    shown = "" if default in (None, ()) or field == "workers" else f" Default: {','.join(default) if isinstance(default, tuple) else default}."
+    shown = "" if default in (None, "", ()) or field == "workers" else f" Default: {','.join(default) if isinstance(default, tuple) else default}."
     return typer.Option(help=_help(field) + shown, show_default=False)
 
 
@@ -110,6 +111,10 @@ def serve(
     host: Annotated[str | None, _option("host")] = None,
     port: Annotated[int | None, _option("port")] = None,
     allowed_hosts: Annotated[str | None, _option("allowed_hosts")] = None,
+    allowed_origins: Annotated[str | None, _option("allowed_origins")] = None,
+    frame_ancestors: Annotated[str | None, _option("frame_ancestors")] = None,
+    root_path: Annotated[str | None, _option("root_path")] = None,
+    forwarded_allow_ips: Annotated[str | None, _option("forwarded_allow_ips")] = None,
     device: Annotated[str | None, _option("device")] = None,
     workers: Annotated[int | None, _option("workers")] = None,
     slab_bytes: Annotated[int | None, _option("slab_bytes")] = None,
@@ -130,10 +135,11 @@ def serve(
     flags = locals()
     settings = read_settings(**{**flags, "paths": tuple(paths) if paths else None})
     logs.configure(settings.log_level, has_access_lines=settings.log_level == "debug" or not sys.stderr.isatty())
-    with _listen(settings) as listener:  # before anything heavy is loaded: a port in use shows at once
+    # Before anything heavy is loaded: a port in use shows at once, and the responder is a small fork.
+    with _listen(settings) as listener, StartupResponder(listener, settings.root_path) as responder:
         if settings.workers:
             _preload()
-        _serve(settings, listener)
+        _serve(settings, listener, responder)
 
 
 def _preload() -> None:
@@ -144,13 +150,13 @@ def _preload() -> None:
     signal.signal(signal.SIGINT, on_interrupt)
 
 
-def _serve(settings: Settings, listener: socket.socket) -> None:
+def _serve(settings: Settings, listener: socket.socket, responder: StartupResponder) -> None:
     from service.api.server import Server
     from service.app import create_app
 
     with _listing_drawn() as progress:
         app = create_app(settings, progress=progress)
-    server = Server(app)
+    server = Server(app, on_ready=responder.stop)
     for each in (signal.SIGTERM, signal.SIGINT):  # From now on; uvicorn listens later.
         signal.signal(each, server.handle_exit)
     services = app.state.services

@@ -17,6 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from service.errors import InvalidSettings
 from service.processor import Processor
+from service.root_path import parse_root_path
 
 MAX_RESOLUTION = 8192
 """Largest `max_resolution`: of a photo beyond that, decoding is not the problem."""
@@ -27,6 +28,11 @@ Layout = Literal["split/class/**", "class/**", "class/group/**"]
 """How the folders of a dataset are read; `service.sources.layout_detection` decides where the settings do not say."""
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
+"""As browsers write it in `Origin` (RFC 6454)."""
+
+_FRAME_ANCESTOR = re.compile(r"\*|'self'|https?:|(?:https?://)?(?:\*\.)?(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::(?:[0-9]{1,5}|\*))?")
+"""A source of a Content-Security-Policy, without a path."""
 
 
 class SplitSettings(BaseModel):
@@ -79,6 +85,18 @@ class Settings(BaseSettings):
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=LOOPBACK, description="Host names that requests may carry, separated by ','; '*.lab.example' allows subdomains, '*' any."
     )
+    allowed_origins: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Origins of other pages that may read answers and embed pictures (CORS), separated by ','; '*' any. Writes need the token."
+    )
+    frame_ancestors: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(), description="Pages that may show this one in a frame, separated by ',', as in a Content-Security-Policy: origins, 'self', '*'."
+    )
+    root_path: str = Field(
+        default="", description="Path below which a reverse proxy shows the service, such as /lab/batchlens, if it sends no X-Forwarded-Prefix."
+    )
+    forwarded_allow_ips: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=("127.0.0.1", "::1"), description="Addresses and networks of proxies whose X-Forwarded-* headers count, separated by ','; '*' any."
+    )
     token: SecretStr | None = Field(default=None, min_length=8, description="Bearer token that writes (PUT, POST, DELETE) need.")
     device: str = Field(
         default="auto", pattern=r"^(auto|cpu|cuda:\d+)$", description="Device that renders: 'auto' (the first GPU, else the CPU), 'cpu' or 'cuda:N'."
@@ -111,9 +129,9 @@ class Settings(BaseSettings):
     def _split_paths(cls, value: object) -> object:
         return tuple(each for each in value.split(os.pathsep) if each) if isinstance(value, str) else value
 
-    @field_validator("allowed_hosts", mode="before")
+    @field_validator("allowed_hosts", "allowed_origins", "frame_ancestors", "forwarded_allow_ips", mode="before")
     @classmethod
-    def _split_hosts(cls, value: object) -> object:
+    def _split_list(cls, value: object) -> object:
         return tuple(each.strip() for each in value.split(",") if each.strip()) if isinstance(value, str) else value
 
     @field_validator("allowed_roots")
@@ -123,6 +141,39 @@ class Settings(BaseSettings):
             return tuple(each.expanduser() for each in value)
         except RuntimeError as exc:  # of a user who is not known
             raise ValueError(str(exc)) from exc
+
+    @field_validator("allowed_origins")
+    @classmethod
+    def _check_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        origins = tuple(each.lower().removesuffix("/") for each in value)
+        for each in origins:
+            if each not in {"*", "null"} and not _ORIGIN.fullmatch(each):
+                raise ValueError(f"{each[:100]!r} is no origin; one is scheme://host or scheme://host:port, without a path")
+        return origins
+
+    @field_validator("frame_ancestors")
+    @classmethod
+    def _check_frame_ancestors(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        sources = tuple(each.lower().removesuffix("/") for each in value)
+        for each in sources:
+            if not _FRAME_ANCESTOR.fullmatch(each):
+                raise ValueError(f"{each[:100]!r} is no source of a Content-Security-Policy; one is an origin, 'self' in quotes, or *")
+        return sources
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, value: str) -> str:
+        return parse_root_path(value)
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _check_forwarded_allow_ips(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            if each != "*":
+                ipaddress.ip_network(each)
+        if "*" in value and len(value) > 1:
+            raise ValueError("'*' stands alone")
+        return value
 
     @model_validator(mode="after")
     def _fit_together(self) -> "Settings":

@@ -27,7 +27,7 @@ def _show(default: object) -> str:
     if default in (None, ()):
         return "none"
     if isinstance(default, tuple):
-        return ", ".join(f"`{each}`" for each in default)
+        return ", ".join(f"`{each}`" for each in default) or "none"
     return f"`{default}`" if default not in ("", {}) else "none"
 
 

@@ -59,13 +59,14 @@ AskedDep: TypeAlias = Annotated[Asked, Depends(plan_request)]
     status_code=307,
     responses=problems(*_ADDRESSING) | {307: {"description": "Where the batch is.", "headers": describe_headers(_ELSEWHERE)}},
 )
-def get_random_batch(services: ServicesDep, dataset: DatasetDep, split: SplitDep, format: FormatPath, query: Query) -> Response:  # noqa: A002
+def get_random_batch(request: Request, services: ServicesDep, dataset: DatasetDep, split: SplitDep, format: FormatPath, query: Query) -> Response:  # noqa: A002
     """Leads to a batch picked at random, at an address that stays."""
     address = make_order(services, dataset, split, query, randbelow(_RANDOM_EPOCHS), 0).address
     address = address.at(randbelow(count_steps(len(split), address.batch_size, address.world_size, address.drop_last)))
     picture = query.model_dump(include={"columns", "tile", "labels"}, exclude_defaults=True)
     options = "".join(f"&{name}={str(value).lower()}" for name, value in picture.items())
-    return RedirectResponse(f"{address.path}.{format}?{address.query}{options}", 307, {"Cache-Control": "no-store"})
+    root_path = request.scope.get("root_path", "")
+    return RedirectResponse(f"{root_path}{address.path}.{format}?{address.query}{options}", 307, {"Cache-Control": "no-store"})
 
 
 @router.get("/{epoch}/{step}.{format}", response_class=Response, responses=_BATCH | problems(*_ADDRESSING, *RENDERING, NotAcceptable, UnequalShapes))

@@ -15,7 +15,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from service.api.errors import MEDIA_TYPE
-from service.api.middleware.envelope import DEFAULT_HEADERS, Account
+from service.api.middleware.envelope import Account
+from service.api.safe_headers import safe_headers
 
 if TYPE_CHECKING:
     from service.api.metrics import Metrics
@@ -144,7 +145,7 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         account = Account("other", "")
         body = json.dumps({"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status, "detail": detail, "code": code}).encode()
-        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close", "X-Request-ID": account.request_id, **DEFAULT_HEADERS}
+        headers = {"Content-Type": MEDIA_TYPE, "Content-Length": str(len(body)), "Connection": "close", "X-Request-ID": account.request_id, **safe_headers()}
         own = b"".join(b"%s: %s\r\n" % pair for pair in self.server_state.default_headers)
         self.transport.write(STATUS_LINE[status] + own + "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode() + b"\r\n" + body)
         self.transport.close()

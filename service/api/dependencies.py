@@ -10,6 +10,7 @@ from fastapi import Depends, Path, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.api.metrics import Metrics
+from service.api.pending_requests import PendingRequests
 from service.devices.inventory import Inventory
 from service.devices.selection import Selection
 from service.encoding.fingerprint import Fingerprint
@@ -26,7 +27,8 @@ _BEARER = HTTPBearer(auto_error=False, description="BATCHLENS_TOKEN; needed for 
 class Services:
     """The objects that answer requests; built once, by `service.app`.
 
-    `recipes` are the named ones, name -> canonical text; `leaving` is set once the process has been told to end.
+    `recipes` are the named ones, name -> canonical text; `leaving` is set once the process has been told to end;
+    `pending` are the requests whose answer has not begun.
     """
 
     settings: Settings
@@ -38,6 +40,7 @@ class Services:
     fingerprint: Fingerprint
     metrics: Metrics
     leaving: Event = field(default_factory=Event)
+    pending: PendingRequests = field(default_factory=PendingRequests)
 
 
 async def get_services(request: Request) -> Services:

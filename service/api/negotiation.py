@@ -10,7 +10,9 @@ _WEIGHT = re.compile(r"q=(0(?:\.\d*)?|1(?:\.0*)?)")
 
 
 def choose_format(accept: Sequence[str]) -> Format:
-    """Picks the format that the client prefers; among equals, the first in `FORMATS`. Where it prefers a lossy picture but takes PNG, PNG: exact pixels.
+    """Picks the format that the client prefers; among equals, the first in `FORMATS`, and PNG for a browser that opens a link.
+
+    Where the client prefers a lossy picture but takes PNG, it gets PNG: exact pixels.
 
     Args:
         accept: the Accept headers; without any, all is acceptable.
@@ -20,12 +22,18 @@ def choose_format(accept: Sequence[str]) -> Format:
     """
     header = ", ".join(accept)
     ranges = [_parse(part) for part in header.split(",") if part.strip()] or [("*/*", 1.0)]
-    best = max(FORMATS.values(), key=lambda each: _quality(each.media_type, ranges))
+    exact = FORMATS["png"]
+    among_equals = [exact, *FORMATS.values()] if _is_navigation(ranges) else FORMATS.values()
+    best = max(among_equals, key=lambda each: _quality(each.media_type, ranges))
     if _quality(best.media_type, ranges) == 0:
         offered = [each.media_type for each in FORMATS.values()]
         raise NotAcceptable(f"Nothing on offer fits 'Accept: {header[:200]}'. There is {', '.join(offered)}.", offered=offered)
-    exact = FORMATS["png"]
     return exact if best.is_lossy and _quality(exact.media_type, ranges) > 0 else best
+
+
+def _is_navigation(ranges: list[tuple[str, float]]) -> bool:
+    """Whether a browser asks for something to show in a tab: it would like HTML best, and says nothing of pictures in Firefox and Safari."""
+    return any(media_range == "text/html" and weight > 0 for media_range, weight in ranges)
 
 
 def _parse(part: str) -> tuple[str, float]:

@@ -79,6 +79,11 @@ class Loader:
         return self._workshop.is_complete
 
     @property
+    def has_workers(self) -> bool:
+        """Whether a worker lives, or none is needed."""
+        return not self._limits.workers or bool(self._workshop.pids)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is rendered."""
         with self._lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -20,6 +21,8 @@ from service.loading.order import Order
 from service.sources.source import Dataset
 
 Name = tuple[str, str]
+_RESTART_SECONDS = 5.0
+"""How long workers may be gone before batches count as not renderable: requests wait for their successors meanwhile."""
 
 
 class Registry:
@@ -29,9 +32,10 @@ class Registry:
         limits: what each loader may use.
         device_id: where to render at first.
         torch_device: turns a device's id into torch's device.
+        now: a monotonic clock, in seconds.
     """
 
-    def __init__(self, limits: LoaderLimits, device_id: str, torch_device: Callable[[str], torch.device]) -> None:
+    def __init__(self, limits: LoaderLimits, device_id: str, torch_device: Callable[[str], torch.device], now: Callable[[], float] = time.monotonic) -> None:
         self._limits = limits
         self._budget = Budget(limits.arena_bytes)
         self._device_id = device_id
@@ -42,7 +46,8 @@ class Registry:
         self._clock = itertools.count()
         self._closing: list[threading.Thread] = []
         self._executors: dict[str, DeviceExecutor] = {}
-        self._is_ready = False
+        self._now = now
+        self._seen_ready_seconds = float("-inf")
         self._is_closed = False
 
     def start(self, dataset: Dataset) -> None:
@@ -50,19 +55,21 @@ class Registry:
         self._open(dataset, next(iter(dataset.splits)))
 
     def check_ready(self) -> None:
-        """Says whether batches can be rendered.
+        """Says whether batches can be rendered: at first by a loader whose workers are all there, later by one that has any, or had a moment ago.
 
         Raises:
-            NotReady: workers are still starting.
+            NotReady: workers are still starting, or keep dying.
             ShuttingDown: the registry is closed.
         """
         if self._is_closed:
             raise ShuttingDown("The service is shutting down.")
         with self._lock:
             loaders = list(self._loaders.values())  # None: all were closed on demand, and the next request opens one.
-        self._is_ready = self._is_ready or not loaders or any(loader.is_complete for loader in loaders)
-        if not self._is_ready:
-            raise NotReady("The workers are still starting.")
+        was_ready = self._seen_ready_seconds > float("-inf")
+        if not loaders or any(loader.has_workers if was_ready else loader.is_complete for loader in loaders):
+            self._seen_ready_seconds = self._now()
+        elif self._now() - self._seen_ready_seconds > _RESTART_SECONDS:
+            raise NotReady("The workers keep dying; the log has the details." if was_ready else "The workers are still starting.")
 
     @asynccontextmanager
     async def fetch(self, order: Order) -> AsyncIterator[Delivery]:

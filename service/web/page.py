@@ -1,11 +1,12 @@
 """`/`: the page for people. Scripts make views of it; without them it is plain HTML, and nothing comes from outside either way."""
 
+from collections.abc import Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi import Query as QueryParameters
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
@@ -13,6 +14,7 @@ from starlette.staticfiles import StaticFiles
 from service.api.dependencies import ServicesDep
 from service.api.errors import problems
 from service.api.queries import PageQuery
+from service.web.base import base_of
 from service.web.plain import describe, fields
 
 _ASSETS = Path(__file__).parent / "assets"
@@ -24,24 +26,24 @@ _FRAME = """<!DOCTYPE html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>Batchlens</title>
-<link rel="icon" href="/assets/icon.svg">
+<link rel="icon" href="{base}assets/icon.svg">
 {head}
 </head>
 <body>
 <div class="plain">
 <header>
-<h1><img src="/assets/icon.svg" width="28" height="28" alt=""> Batchlens</h1>
+<h1><img src="{base}assets/icon.svg" width="28" height="28" alt=""> Batchlens</h1>
 <p>every augmented batch has a URL</p>
 <nav><ul>
-<li><a href="/docs">API</a></li>
-<li><a href="/datasets">datasets</a></li>
-<li><a href="/recipes">recipes</a></li>
-<li><a href="/loaders">loaders</a></li>
-<li><a href="/devices">devices</a></li>
+<li><a href="{base}docs">API</a></li>
+<li><a href="{base}datasets">datasets</a></li>
+<li><a href="{base}recipes">recipes</a></li>
+<li><a href="{base}loaders">loaders</a></li>
+<li><a href="{base}devices">devices</a></li>
 </ul></nav>
 </header>
 <main>
-<form action="/" method="get">
+<form action="{base}" method="get">
 {fields}
 <button>show</button>
 </form>
@@ -57,19 +59,21 @@ _FRAME = """<!DOCTYPE html>
 def install(app: FastAPI) -> None:
     """Adds the page and its assets to the app."""
     app.mount("/assets", StaticFiles(directory=_ASSETS), name="assets")
-    app.add_api_route("/", partial(_get_page, _head()), name="get_page", response_class=HTMLResponse, tags=["page"], responses=problems())
+    modules = sorted(path.relative_to(_ASSETS).as_posix() for path in (_ASSETS / "app").rglob("*.js"))
+    app.add_api_route("/", partial(_get_page, modules), name="get_page", response_class=HTMLResponse, tags=["page"], responses=problems())
 
 
-def _get_page(head: str, services: ServicesDep, query: Annotated[PageQuery, QueryParameters()]) -> HTMLResponse:
+def _get_page(modules: Sequence[str], request: Request, services: ServicesDep, query: Annotated[PageQuery, QueryParameters()]) -> HTMLResponse:
     """Shows every dataset with one batch of each split, at the epoch, step and seed of the query; scripts show the view that the query names."""
-    page = _FRAME.format(head=head, sections=describe(services, query), device=escape(services.selection.id), fields=fields(query))
+    base = base_of(request)
+    sections = describe(services, query, base)
+    page = _FRAME.format(base=base, head=_head(modules, base), sections=sections, device=escape(services.selection.id), fields=fields(query))
     return HTMLResponse(page)
 
 
-def _head() -> str:
+def _head(modules: Sequence[str], base: str) -> str:
     """Links styles and scripts. All modules are named, so that a browser fetches them at once and not one after the other, as each names the next."""
-    modules = sorted(path.relative_to(_ASSETS).as_posix() for path in (_ASSETS / "app").rglob("*.js"))
-    lines = [f'<link rel="stylesheet" href="/assets/styles/{name}.css">' for name in _STYLES]
-    lines += ['<script src="/assets/boot.js"></script>']
-    lines += [f'<link rel="modulepreload" href="/assets/{module}">' for module in modules]
-    return "\n".join([*lines, '<script type="module" src="/assets/app/main.js"></script>'])
+    lines = [f'<link rel="stylesheet" href="{base}assets/styles/{name}.css">' for name in _STYLES]
+    lines += [f'<script src="{base}assets/boot.js"></script>']
+    lines += [f'<link rel="modulepreload" href="{base}assets/{module}">' for module in modules]
+    return "\n".join([*lines, f'<script type="module" src="{base}assets/app/main.js"></script>'])

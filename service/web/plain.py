@@ -22,10 +22,13 @@ _LAYOUTS = {"(max-width: 30rem)": (2, 160), "(max-width: 60rem)": (4, 160), "": 
 """Columns and tile size by width of the window, so that titles stay readable; screens with twice the pixels get tiles twice as large."""
 
 
-def describe(services: Services, query: PageQuery) -> str:
-    """Gives the sections of the datasets that the query asks for, as HTML; says so where there is none."""
+def describe(services: Services, query: PageQuery, base: str) -> str:
+    """Gives the sections of the datasets that the query asks for, as HTML; says so where there is none. Links begin with `base`, which ends with a slash."""
     chosen = [each for each in services.catalogue.datasets if query.dataset in {None, each.name}]
-    return "\n".join(_section(services, dataset, query) for dataset in chosen) or f'<p class="problem">There is no dataset {escape(repr(query.dataset))}.</p>'
+    return (
+        "\n".join(_section(services, dataset, query, base) for dataset in chosen)
+        or f'<p class="problem">There is no dataset {escape(repr(query.dataset))}.</p>'
+    )
 
 
 def fields(query: PageQuery) -> str:
@@ -43,10 +46,10 @@ def _said(query: PageQuery) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 
-def _section(services: Services, dataset: Dataset, query: PageQuery) -> str:
+def _section(services: Services, dataset: Dataset, query: PageQuery, base: str) -> str:
     chosen = [each for each in dataset.splits.values() if query.split in {None, each.name}]
     nothing = f'<p class="problem">There is no split {escape(repr(query.split))}.</p>'
-    splits = "\n".join(_article(services, dataset, split, query) for split in chosen) or nothing
+    splits = "\n".join(_article(services, dataset, split, query, base) for split in chosen) or nothing
     count = len(dataset.classes)
     return (
         f"<section><h2>{escape(dataset.name)}</h2><p>{escape(dataset.source)}, {count} class{'es' * (count != 1)},"
@@ -54,7 +57,7 @@ def _section(services: Services, dataset: Dataset, query: PageQuery) -> str:
     )
 
 
-def _article(services: Services, dataset: Dataset, split: Split, query: PageQuery) -> str:
+def _article(services: Services, dataset: Dataset, split: Split, query: PageQuery, base: str) -> str:
     heading = f"<article><h3>{escape(split.name)}</h3>"
     try:
         address, steps = _find(services, dataset, split, query)
@@ -63,9 +66,9 @@ def _article(services: Services, dataset: Dataset, split: Split, query: PageQuer
     return f"""{heading}
 <p class="fact">{count_of(len(split), "sample")}; <code>{escape(address.recipe)}</code></p>
 {_classes(services, dataset, split)}
-{_sample(address, query.index) if query.view == "sample" and query.index is not None else _picture(address)}
-<div class="pager">{_pager(query, address.step, steps)}</div>
-<ul class="links">{_links(address)}</ul></article>"""
+{_sample(address, query.index, base) if query.view == "sample" and query.index is not None else _picture(address, base)}
+<div class="pager">{_pager(query, address.step, steps, base)}</div>
+<ul class="links">{_links(address, base)}</ul></article>"""
 
 
 def _find(services: Services, dataset: Dataset, split: Split, query: PageQuery) -> tuple[Address, int]:
@@ -77,11 +80,11 @@ def _find(services: Services, dataset: Dataset, split: Split, query: PageQuery) 
     return address.at(max(0, min(query.step, steps - 1))), steps
 
 
-def _picture(address: Address) -> str:
+def _picture(address: Address, base: str) -> str:
     """Shows a batch at a size that fits the window."""
 
     def link(columns: int, tile: int) -> str:
-        return escape(f"{address.path}.png?{address.query}&columns={columns}&tile={tile}")
+        return base + escape(f"{_below(address.path)}.png?{address.query}&columns={columns}&tile={tile}")
 
     *narrow, (_, (columns, tile)) = _LAYOUTS.items()
     sources = "".join(f'<source media="{media}" srcset="{link(*layout)}, {link(layout[0], 2 * layout[1])} 2x">' for media, layout in narrow)
@@ -89,7 +92,7 @@ def _picture(address: Address) -> str:
     return f'<picture>{sources}<img src="{link(columns, tile)}" srcset="{link(columns, 2 * tile)} 2x" alt="{what}" loading="lazy"></picture>'
 
 
-def _sample(address: Address, index: int) -> str:
+def _sample(address: Address, index: int, base: str) -> str:
     """Shows a sample beside what the next epochs make of it."""
     query = {
         "recipe": address.recipe,
@@ -101,18 +104,23 @@ def _sample(address: Address, index: int) -> str:
     } | ({"max_resolution": address.max_resolution} if address.max_resolution else {})
     path = f"{_split_path(address)}/samples/{index}/views.png?{urlencode(query)}"
     what = escape(f"sample {index} of {address.dataset} {address.split} from epoch {address.epoch} on")
-    return f'<img src="{escape(path)}" alt="{what}" loading="lazy">'
+    return f'<img src="{base}{escape(path)}" alt="{what}" loading="lazy">'
+
+
+def _below(path: str) -> str:
+    """Return a path of the service as it stands behind the base."""
+    return path.removeprefix("/")
 
 
 def _split_path(address: Address) -> str:
-    return replace(address, epoch=0, step=0).path.removesuffix("/batches/0/0")
+    return _below(replace(address, epoch=0, step=0).path.removesuffix("/batches/0/0"))
 
 
-def _links(address: Address) -> str:
+def _links(address: Address, base: str) -> str:
     """Links to the same batch in every format, and to the split's listing."""
-    formats = {name: f"{address.path}.{name}?{address.query}" for name in FORMATS}
+    formats = {name: f"{_below(address.path)}.{name}?{address.query}" for name in FORMATS}
     listing = f"{_split_path(address)}/samples"
-    return "".join(f'<li><a href="{escape(target)}">{name}</a></li>' for name, target in (formats | {"all samples": listing}).items())
+    return "".join(f'<li><a href="{base}{escape(target)}">{name}</a></li>' for name, target in (formats | {"all samples": listing}).items())
 
 
 def _classes(services: Services, dataset: Dataset, split: Split) -> str:
@@ -127,11 +135,11 @@ def _classes(services: Services, dataset: Dataset, split: Split) -> str:
     return f'<ul class="classes">{items}</ul>' + (f'<p class="fact">and {count_of(more, "class", "classes")} more</p>' if more > 0 else "")
 
 
-def _pager(query: PageQuery, step: int, steps: int) -> str:
+def _pager(query: PageQuery, step: int, steps: int, base: str) -> str:
     others = {name: value for name, value in _said(query).items() if name not in {"epoch", "step", "seed"}}
 
     def link(text: str, epoch: int, to: int) -> str:
-        return f'<a href="/?{escape(urlencode({"epoch": epoch, "step": to, "seed": query.seed} | others))}">{text}</a>'
+        return f'<a href="{base}?{escape(urlencode({"epoch": epoch, "step": to, "seed": query.seed} | others))}">{text}</a>'
 
     parts = [f"<span>epoch {query.epoch}, step {step} (0 to {max(0, steps - 1)})</span>"]
     parts += [link("previous step", query.epoch, step - 1)] * (step > 0)

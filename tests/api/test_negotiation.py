@@ -7,6 +7,19 @@ from tests.api.conftest import VAL, Client
 
 PATH = f"{VAL}/batches/0/0"
 SMALL = {"recipe": "CenterCrop(16)"}
+BROWSERS = {
+    "Chrome 131, a link": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/apng,*/*;q=0.8,"
+    "application/signed-exchange;v=b3;q=0.7",
+    "Chrome 131, <img>": "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8",
+    "Firefox 132, a link": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Firefox 128, a link": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/png,image/svg+xml,*/*;q=0.8",
+    "Firefox 132, <img>": "image/avif,image/webp,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+    "Safari 18, a link": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+    "Safari 18, <img>": "image/webp,image/avif,image/jxl,image/heic,image/heic-sequence,video/*;q=0.8,image/png,image/svg+xml,image/*;q=0.8,*/*;q=0.5",
+    "Safari 14, <img>": "image/webp,image/png,image/svg+xml,image/*;q=0.8,video/*;q=0.8,*/*;q=0.5",
+}
+"""What browsers send, as MDN's page on default Accept values and their sources have it."""
+
 FIRST = next(iter(FORMATS.values())).media_type
 
 
@@ -32,6 +45,9 @@ FIRST = next(iter(FORMATS.values())).media_type
         ("image/png;q=7, image/webp;q=0.1", "image/webp"),
         ("image/png;q=-1, image/webp;q=0.1", "image/webp"),
         ("text/plain;q=1, application/x-npz;q=0.001", "application/x-npz"),
+        ("text/html;q=0, */*", FIRST),
+        ("text/html, application/json, */*;q=0.8", "application/json"),
+        *((accept, "image/png") for accept in BROWSERS.values()),
     ],
 )
 def test_the_preferred_format_is_given_but_exact_pixels_before_lossy_ones(client: Client, accept: str, expected: str) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable, Mapping
 from urllib.parse import quote
 from uuid import uuid4
 
@@ -15,15 +16,6 @@ from service.api.metrics import Metrics
 
 _ACCESS_LOG = logging.getLogger(ACCESS_LOGGER)
 _CLIENT_LEFT = 499
-DEFAULT_HEADERS = {
-    "Cache-Control": "no-cache",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Cross-Origin-Resource-Policy": "same-site",
-    "Content-Security-Policy": "default-src 'none'; img-src 'self'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self';"
-    " base-uri 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types 'none'",
-}
 
 
 class Envelope:
@@ -34,11 +26,15 @@ class Envelope:
     Args:
         app: what answers.
         metrics: where to count.
+        headers: what each answer carries, unless it says something else itself.
+        wrap: what answers of this middleware itself go through.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, headers: Mapping[str, str], wrap: Callable[[ASGIApp], ASGIApp] = lambda app: app) -> None:
         self._app = app
         self._metrics = metrics
+        self._headers = headers
+        self._wrap = wrap
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Passes the request on."""
@@ -52,7 +48,7 @@ class Envelope:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["X-Request-ID"] = account.request_id
-                for name, value in DEFAULT_HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 account.status, account.timing = message["status"], headers.get("Server-Timing", "")
             else:
@@ -66,7 +62,7 @@ class Envelope:
         except Exception as exc:
             if account.status:
                 raise  # Half an answer is out; the server logs this and breaks the connection off.
-            await unexpected_response(scope["method"], scope["path"], exc)(scope, receive, send_in_envelope)
+            await self._wrap(unexpected_response(scope["method"], scope["path"], exc))(scope, receive, send_in_envelope)
         finally:
             account.close(self._metrics, _route(scope))
 

@@ -1,2 +1,3 @@
 // Starts Swagger UI on the service's own description.
-window.ui = SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true, defaultModelsExpandDepth: 0, validatorUrl: null });
+const url = new URL("../openapi.json", document.currentScript.src).href;
+window.ui = SwaggerUIBundle({ url, dom_id: "#swagger-ui", deepLinking: true, tryItOutEnabled: true, defaultModelsExpandDepth: 0, validatorUrl: null });

@@ -1,5 +1,6 @@
 // URL <-> state. The query holds all of the state; what has its default is left out.
 
+import { at } from "./base.js";
 import { queryOf } from "./text.js";
 
 const LARGEST = Number.MAX_SAFE_INTEGER;
@@ -54,12 +55,12 @@ export function readAddress(search) {
   return { state, faults };
 }
 
-/** Writes a state as the query of a link to it, "?..." or "/". */
+/** Writes a state as the address of the page that shows it. */
 export function writeAddress(state) {
   const written = queryOf(
     Object.entries(FIELDS)
       .filter(([name, field]) => state[name] !== field.fallback)
       .map(([name]) => [name, state[name]]),
   );
-  return written ? `/?${written}` : "/";
+  return at(written ? `/?${written}` : "/");
 }

@@ -1,5 +1,6 @@
 // The service's HTTP API, as far as the page needs it. Everything shown comes from here.
 
+import { at } from "./base.js";
 import { pause } from "./pause.js";
 import { queryOf } from "./text.js";
 
@@ -75,21 +76,21 @@ function remembered(load) {
 
 const encoded = encodeURIComponent;
 
-export const getCatalogue = () => getJson("/datasets");
-export const getRecipes = remembered(() => getJson("/recipes"));
-export const parseRecipe = remembered((recipe) => getJson(withQuery("/recipes/parse", { recipe })));
+export const getCatalogue = () => getJson(at("/datasets"));
+export const getRecipes = remembered(() => getJson(at("/recipes")));
+export const parseRecipe = remembered((recipe) => getJson(withQuery(at("/recipes/parse"), { recipe })));
 
-let details = remembered((name) => getJson(`/datasets/${encoded(name)}`));
+let details = remembered((name) => getJson(at(`/datasets/${encoded(name)}`)));
 
 /** A dataset's metadata, fetched once until `forgetDatasets`. */
 export const getDataset = (name) => details(name);
 
 export function forgetDatasets() {
-  details = remembered((name) => getJson(`/datasets/${encoded(name)}`));
+  details = remembered((name) => getJson(at(`/datasets/${encoded(name)}`)));
 }
 
 /** The path of a split, below which its batches and samples are. */
-export const splitPath = (dataset, split) => `/datasets/${encoded(dataset)}/splits/${encoded(split)}`;
+export const splitPath = (dataset, split) => at(`/datasets/${encoded(dataset)}/splits/${encoded(split)}`);
 
 /** Completes a path by a query; what is null or undefined is left out. */
 export function withQuery(path, query) {

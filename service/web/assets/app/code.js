@@ -1,5 +1,7 @@
 // What is shown, as code for other tools: exactly this view, with nothing left to settings.
 
+import { at, serviceUrl } from "./base.js";
+
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const python = (value) => (typeof value === "boolean" ? (value ? "True" : "False") : JSON.stringify(value));
 const lines = (...each) => each.flat().join("\n");
@@ -20,7 +22,7 @@ function remoteLoader(place) {
     ...(world_size > 1 ? { rank, world_size } : {}),
     ...(place.dataset.max_resolution ? { max_resolution: place.dataset.max_resolution } : {}),
   };
-  const names = [location.origin, place.dataset.name, place.split.name].map(python).join(", ");
+  const names = [serviceUrl(), place.dataset.name, place.split.name].map(python).join(", ");
   return [
     "from service.client import RemoteLoader",
     "",
@@ -91,7 +93,7 @@ export function recipeCode(place) {
 
 /** The code of a dataset's metadata and of a page of its samples. */
 export function datasetCode(dataset, listing) {
-  const path = `/datasets/${encodeURIComponent(dataset)}`;
+  const path = at(`/datasets/${encodeURIComponent(dataset)}`);
   return {
     curl: lines(curlOf(path), curlOf(listing)),
     Python: lines(
@@ -109,15 +111,15 @@ export function deviceCode(device) {
   const body = JSON.stringify({ device });
   return {
     curl: lines(
-      curlOf("/devices"),
-      curlOf("/loaders"),
-      `curl -s -X PUT -H 'Content-Type: application/json' -d ${shell(body)} ${shell(`${location.origin}/devices/current`)}`,
+      curlOf(at("/devices")),
+      curlOf(at("/loaders")),
+      `curl -s -X PUT -H 'Content-Type: application/json' -d ${shell(body)} ${shell(`${serviceUrl()}/devices/current`)}`,
     ),
     Python: lines(
       "import httpx",
       "",
-      `httpx.put(${python(`${location.origin}/devices/current`)}, json={"device": ${python(device)}}).raise_for_status()`,
-      `print(httpx.get(${python(`${location.origin}/loaders`)}).json())`,
+      `httpx.put(${python(`${serviceUrl()}/devices/current`)}, json={"device": ${python(device)}}).raise_for_status()`,
+      `print(httpx.get(${python(`${serviceUrl()}/loaders`)}).json())`,
     ),
   };
 }

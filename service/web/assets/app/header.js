@@ -1,6 +1,7 @@
 // The bar at the top: what is looked at, and how.
 
 import { VIEWS } from "./address.js";
+import { at } from "./base.js";
 import { attribute, h, icon, put } from "./dom.js";
 
 const TITLES = { batch: "Batch", sample: "Sample", recipe: "Recipe", dataset: "Dataset", devices: "Devices" };
@@ -14,7 +15,7 @@ export class Header {
     this.store = store;
     this.dataset = h("select", { "aria-label": "Dataset", onchange: () => this.#choose() });
     this.split = h("select", { "aria-label": "Split", onchange: () => store.set({ ...ELSEWHERE, split: this.split.value }) });
-    this.tabs = Object.fromEntries(VIEWS.map((view) => [view, h("a", { href: "/" }, TITLES[view])]));
+    this.tabs = Object.fromEntries(VIEWS.map((view) => [view, h("a", { href: at("/") }, TITLES[view])]));
     const button = (name, label, text) =>
       h("button", { type: "button", class: "quiet", "aria-label": label, title: label, onclick: actions[name] }, icon(name), text);
     this.element = h(
@@ -22,8 +23,8 @@ export class Header {
       { class: "bar" },
       h(
         "a",
-        { class: "brand", href: "/", "aria-label": "Batchlens, first page" },
-        h("img", { src: "/assets/icon.svg", width: 26, height: 26, alt: "" }),
+        { class: "brand", href: at("/"), "aria-label": "Batchlens, first page" },
+        h("img", { src: at("/assets/icon.svg"), width: 26, height: 26, alt: "" }),
         h("span", {}, "Batchlens"),
       ),
       h("div", { class: "choice" }, this.dataset, h("span", { "aria-hidden": "true" }, "/"), this.split),
@@ -34,7 +35,7 @@ export class Header {
         button("link", "Copy link (L)", h("span", { class: "wide" }, "Copy link")),
         button("theme", "Light or dark (T)"),
         button("keys", "Keys (?)"),
-        h("a", { class: "quiet wide", href: "/docs" }, "API"),
+        h("a", { class: "quiet wide", href: at("/docs") }, "API"),
       ),
     );
   }

@@ -1,5 +1,6 @@
 // The keyboard: one table of keys, which is also what `?` shows.
 
+import { at } from "./base.js";
 import { h } from "./dom.js";
 
 const EVERYWHERE = [
@@ -81,7 +82,7 @@ export function keyHelp() {
     { class: "keys", "aria-label": "Keys" },
     h("header", {}, h("h2", {}, "Keys"), h("button", { type: "button", class: "quiet", onclick: () => dialog.close() }, "Close")),
     h("div", { class: "columns" }, part("Everywhere", EVERYWHERE), part("Batch", BATCH), part("Sample", SAMPLE), part("Recipe", RECIPE)),
-    h("p", { class: "note" }, "Everything shown comes from the HTTP API: ", h("a", { href: "/docs" }, "read about it"), "."),
+    h("p", { class: "note" }, "Everything shown comes from the HTTP API: ", h("a", { href: at("/docs") }, "read about it"), "."),
   );
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   return dialog;

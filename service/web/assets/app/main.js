@@ -2,6 +2,7 @@
 
 import { getCatalogue, STALE } from "./api.js";
 import { VIEWS, writeAddress } from "./address.js";
+import { at } from "./base.js";
 import { copyText } from "./codepanel.js";
 import { h, put } from "./dom.js";
 import { Header } from "./header.js";
@@ -116,7 +117,7 @@ class Page {
     const link = event.target.closest?.("a[href]");
     if (!link || event.defaultPrevented || event.button || event.ctrlKey || event.metaKey || event.shiftKey || link.hasAttribute("download")) return;
     const url = new URL(link.href);
-    if (url.origin !== location.origin || url.pathname !== "/" || url.hash) return;
+    if (url.origin !== location.origin || url.pathname !== at("/") || url.hash) return;
     event.preventDefault();
     this.store.goTo(url.search);
   }

@@ -1,5 +1,6 @@
 // A grid of tiles: each a link to its sample, with its class below. Tiles stay while pictures change, so that focus and pointer stay where they are.
 
+import { at } from "./base.js";
 import { attribute, h, put, styled } from "./dom.js";
 import { swatch } from "./facts.js";
 import { overlayOf } from "./overlay.js";
@@ -73,7 +74,7 @@ export class Tiles {
     const face = h("span", { class: "face" });
     const caption = h("span", { class: "caption" }, "\u00a0");
     const look = () => this.onlook(position);
-    const link = h("a", { class: "tile waiting", href: "/", onpointerenter: look, onfocus: look }, face, caption);
+    const link = h("a", { class: "tile waiting", href: at("/"), onpointerenter: look, onfocus: look }, face, caption);
     const item = h("div", { role: "listitem" }, link);
     this.element.append(item);
     return { item, link, face, caption };

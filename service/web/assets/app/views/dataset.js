@@ -1,6 +1,7 @@
 // The dataset view: what is in it, class by class, size by size, image by image.
 
 import { forgetDatasets, getDataset, getJson, splitPath, withQuery } from "../api.js";
+import { at } from "../base.js";
 import { meter, scatter } from "../charts.js";
 import { datasetCode } from "../code.js";
 import { CodePanel } from "../codepanel.js";
@@ -71,7 +72,7 @@ export class DatasetView {
     this.#measure(dataset, state, path);
     const listing = withQuery(`${path}/samples`, { offset: state.offset, limit: PAGE, class: state.class });
     this.code.show(datasetCode(dataset.name, listing), [
-      ["dataset.json", `/datasets/${encodeURIComponent(dataset.name)}`],
+      ["dataset.json", at(`/datasets/${encodeURIComponent(dataset.name)}`)],
       ["samples.json", listing],
     ]);
     const page = await getJson(listing, { signal });

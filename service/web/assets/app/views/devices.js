@@ -1,6 +1,7 @@
 // Devices and loaders: what renders, how much it has done, and how to move it. Asks the service again and again while the tab is seen.
 
 import { ApiError, getJson, request, setToken } from "../api.js";
+import { at } from "../base.js";
 import { meter, spark } from "../charts.js";
 import { deviceCode } from "../code.js";
 import { CodePanel } from "../codepanel.js";
@@ -75,7 +76,7 @@ export class DevicesView {
 
   async #refresh() {
     try {
-      const [devices, { loaders }] = await Promise.all([getJson("/devices"), getJson("/loaders")]);
+      const [devices, { loaders }] = await Promise.all([getJson(at("/devices")), getJson(at("/loaders"))]);
       put(this.notice);
       this.#showDevices(devices);
       this.#showLoaders(loaders);
@@ -88,8 +89,8 @@ export class DevicesView {
     if (current !== this.#current) {
       this.#current = current;
       this.code.show(deviceCode(current), [
-        ["devices.json", "/devices"],
-        ["loaders.json", "/loaders"],
+        ["devices.json", at("/devices")],
+        ["loaders.json", at("/loaders")],
       ]);
     }
     put(
@@ -202,11 +203,11 @@ export class DevicesView {
   }
 
   #move(device) {
-    return this.#write(`Rendering on ${device}.`, () => request("/devices/current", { method: "PUT", body: { device } }));
+    return this.#write(`Rendering on ${device}.`, () => request(at("/devices/current"), { method: "PUT", body: { device } }));
   }
 
   #closeLoader({ dataset, split }) {
-    const path = `/loaders/${encodeURIComponent(dataset)}/${encodeURIComponent(split)}`;
+    const path = at(`/loaders/${encodeURIComponent(dataset)}/${encodeURIComponent(split)}`);
     return this.#write(`The loader of ${dataset} ${split} is closed.`, () => request(path, { method: "DELETE" }));
   }
 
