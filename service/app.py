@@ -5,11 +5,11 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 
-from service.api import batches, datasets, devices, health, loaders, recipes, samples
+from service.api import batches, datasets, devices, health, index, loaders, recipes, samples
 from service.api.dependencies import Services
 from service.api.description import install_description
 from service.api.errors import install_error_handlers
@@ -18,7 +18,9 @@ from service.api.middleware.body_limit import BodyLimit
 from service.api.middleware.envelope import Envelope
 from service.api.middleware.head import Head
 from service.api.middleware.host_check import HostCheck
+from service.api.middleware.metadata import Metadata
 from service.api.middleware.origin_check import OriginCheck
+from service.api.query_check import QueryCheck
 from service.devices.inventory import Inventory
 from service.devices.selection import Selection
 from service.encoding.fingerprint import Fingerprint
@@ -33,12 +35,21 @@ from service.sources.source import Progress, no_progress
 from service.web import docs, page
 
 _LOG = logging.getLogger(__name__)
-_ROUTERS = (datasets.router, samples.router, batches.router, recipes.router, loaders.router, devices.router, health.router)
+_ROUTERS = (datasets.router, samples.router, batches.router, recipes.router, loaders.router, devices.router, health.router, index.router)
 _ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 _MOST_BODY_BYTES = 1 << 16
 _DESCRIPTION = """Every augmented batch has a URL.
 
-A batch is a pure function of its address: the same link shows the same pixels tomorrow, on another replica, in a browser as PNG and in a training loop."""
+A batch is a pure function of its address: the same link shows the same pixels tomorrow, on another replica, in a browser as PNG and in a training loop.
+
+**What stays.** Within a major version of the service paths, parameters, members of answers and the codes of problems keep their names and meanings.
+New ones may be added, so pass over what you do not know. What is going to be removed is announced first: its answers carry the headers `Deprecation`
+(RFC 9745), `Sunset` (RFC 8594) with the day on which it goes, and a link to its successor.
+
+**Links.** Answers carry `Link` headers (RFC 8288): batches and pages lead to `next`, `prev`, `first` and `last`; after an epoch's last step `next` is the next
+epoch's first. Where the query is so long that not all links fit into 2,800 bytes, the less important ones are left out.
+
+**Queries.** A parameter that is not described here, or that is given twice, is an error (422)."""
 
 
 def create_app(settings: Settings, inventory: Inventory | None = None, progress: Progress = no_progress) -> FastAPI:
@@ -64,6 +75,9 @@ def create_app(settings: Settings, inventory: Inventory | None = None, progress:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(QueryCheck())],
+        license_info={"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
         generate_unique_id_function=_name_operation,
     )
     app.state.services = services
@@ -73,6 +87,7 @@ def create_app(settings: Settings, inventory: Inventory | None = None, progress:
     docs.install(app)
     install_description(app)
     install_error_handlers(app)
+    app.add_middleware(Metadata)
     app.add_middleware(Head)
     app.add_middleware(BodyLimit, most_bytes=_MOST_BODY_BYTES)
     app.add_middleware(OriginCheck)

@@ -1,4 +1,4 @@
-"""Which format a client gets that names none in the path (RFC 9110, section 12.5.1)."""
+"""What a client accepts (RFC 9110, section 12.5), and what it has already (section 13.1.2)."""
 
 import re
 from collections.abc import Sequence
@@ -19,13 +19,35 @@ def choose_format(accept: Sequence[str]) -> Format:
         NotAcceptable: no format is; lists what is offered.
     """
     header = ", ".join(accept)
-    ranges = [_parse(part) for part in header.split(",") if part.strip()] or [("*/*", 1.0)]
+    ranges = _parse_all(accept) or [("*/*", 1.0)]
     best = max(FORMATS.values(), key=lambda each: _quality(each.media_type, ranges))
     if _quality(best.media_type, ranges) == 0:
         offered = [each.media_type for each in FORMATS.values()]
         raise NotAcceptable(f"Nothing on offer fits 'Accept: {header[:200]}'. There is {', '.join(offered)}.", offered=offered)
     exact = FORMATS["png"]
     return exact if best.is_lossy and _quality(exact.media_type, ranges) > 0 else best
+
+
+def prefers(accept: Sequence[str], media_type: str, default: str) -> bool:
+    """Whether a client would rather have a media type than the one that it gets by default."""
+    ranges = _parse_all(accept) or [("*/*", 1.0)]
+    return _quality(media_type, ranges) > _quality(default, ranges)
+
+
+def accepts_coding(accept_encoding: Sequence[str], coding: str) -> bool:
+    """Whether a client takes a content coding; without the header it is not asked to (RFC 9110, section 12.5.3)."""
+    weights = dict(_parse_all(accept_encoding))
+    return weights.get(coding, weights.get("*", 0.0)) > 0
+
+
+def names_tag(if_none_match: Sequence[str], etag: str) -> bool:
+    """Whether If-None-Match headers name an entity tag (weak comparison, RFC 9110, section 13.1.2)."""
+    known = (each.strip().removeprefix("W/") for each in ",".join(if_none_match).split(","))
+    return any(each in {etag.removeprefix("W/"), "*"} for each in known)
+
+
+def _parse_all(headers: Sequence[str]) -> list[tuple[str, float]]:
+    return [_parse(part) for part in ",".join(headers).split(",") if part.strip()]
 
 
 def _parse(part: str) -> tuple[str, float]:

@@ -29,6 +29,9 @@ _MEDIA_TYPES = {
     ".pgm": "image/x-portable-graymap",
 }
 
+IMAGE_TYPES = tuple(dict.fromkeys(_MEDIA_TYPES.values()))
+"""Every media type that `media_type_of` knows by extension."""
+
 _MISSING = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP)
 
 Image.preinit()  # Else the first image of every worker would wait for it.

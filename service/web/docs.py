@@ -4,6 +4,8 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
+from service.api.query_check import WithoutQuery
+
 _PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -28,7 +30,7 @@ _POLICY = (
 
 def install(app: FastAPI) -> None:
     """Adds the page and its assets to the app."""
-    app.mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
+    app.mount("/docs/assets", WithoutQuery(StaticFiles(packages=[("fastapi_swagger", "resources")])), name="docs-assets")
     app.add_api_route("/docs", _get_docs, include_in_schema=False, response_class=HTMLResponse)
 
 
