@@ -1,5 +1,6 @@
 """The API's description at `/openapi.json`: what FastAPI derives from the routes, mended where it cannot know better."""
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,11 +39,14 @@ def _complete(described: dict[str, Any]) -> None:
         schemas[model.__name__] = model.model_json_schema()
     for method, operation in _operations(described):
         for parameter in operation.get("parameters", []):
-            parameter["schema"] = _without_null(parameter["schema"])
+            parameter["schema"] = _narrowed(_without_null(parameter["schema"]))
         if method == "get":
             _describe_caching(operation["responses"])
     body = described["paths"]["/devices/current"]["put"]["requestBody"]["content"]["application/json"]
     body["schema"] = {"anyOf": [body["schema"], {"$ref": f"#/components/schemas/{DeviceReference.__name__}"}]}
+    text = json.dumps(described)
+    for name in [each for each in schemas if f'"#/components/schemas/{each}"' not in text]:  # Those that `_narrowed` has replaced.
+        del schemas[name]
 
 
 def _operations(described: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -61,3 +65,8 @@ def _describe_caching(responses: dict[str, Any]) -> None:
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     kept = [each for each in schema.get("anyOf", []) if each != {"type": "null"}]
     return {**{name: value for name, value in schema.items() if name != "anyOf"}, **kept[0]} if len(kept) == 1 else schema
+
+
+def _narrowed(schema: dict[str, Any]) -> dict[str, Any]:
+    """Put a route's own choice in the place of the reference to all that there is."""
+    return {"type": "string", **{name: value for name, value in schema.items() if name != "$ref"}} if {"$ref", "enum"} <= schema.keys() else schema

@@ -82,7 +82,7 @@ def test_headers_that_matter_are_told(description: dict[str, Any]) -> None:
     assert "Retry-After" in batch["503"]["headers"]
     assert "ETag" in batch["304"]["headers"]
     binary = {each.media_type for each in FORMATS.values() if each.name != "json"}
-    assert list(batch["200"]["content"])[0] == "application/octet-stream", "what a generator takes that knows none of the others"
+    assert next(iter(batch["200"]["content"])) == "application/octet-stream", "what a generator takes that knows none of the others"
     assert set(batch["200"]["content"]) == binary | {"application/octet-stream"}
     assert "WWW-Authenticate" in description["paths"]["/devices/current"]["put"]["responses"]["401"]["headers"]
     assert "Location" in description["paths"]["/datasets/{dataset}/splits/{split}/batches/random.{format}"]["get"]["responses"]["307"]["headers"]
