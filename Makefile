@@ -7,15 +7,20 @@ SETUP := $(VENV)/.setup
 SERVE_FLAGS ?=
 BENCH_FLAGS ?=
 PEERS := .venv-peers
+GENERATORS := .venv-generators
 SOAK_SECONDS ?= 3600
 
-.PHONY: serve test soak check format bench peers clean
+.PHONY: serve test test-generators soak check format bench peers clean
 
 serve: $(SETUP)
 	$(BIN)/batchlens serve $(SERVE_FLAGS)
 
 test: $(SETUP)
 	$(BIN)/pytest
+
+# Clients that generators make from the API's description, for Python and TypeScript, against a real server; and a linter. Needs npm.
+test-generators: $(SETUP) $(GENERATORS)/.setup
+	$(BIN)/pytest tests/generators -m generators
 
 # The long ones: an hour of mixed traffic, and workers killed for 30 seconds.
 soak: $(SETUP)
@@ -37,7 +42,7 @@ bench: $(SETUP)
 peers: $(PEERS)/.setup
 
 clean:
-	rm -rf $(VENV) $(PEERS) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(GENERATORS) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Batchlens needs Python 3.11 or later; try make PYTHON=python3.11")'
@@ -51,3 +56,11 @@ $(PEERS)/.setup: pyproject.toml
 	test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check '.[bench]'
 	touch $(PEERS)/.setup
+
+# The generators, from PyPI and npm, in an environment of their own: the service and its other tests need none of them.
+$(GENERATORS)/.setup: tests/generators/requirements.txt tests/generators/package.json
+	test -x $(GENERATORS)/bin/python || $(PYTHON) -m venv $(GENERATORS)
+	$(GENERATORS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/generators/requirements.txt
+	cp tests/generators/package.json $(GENERATORS)/
+	npm install --prefix $(GENERATORS) --silent --no-audit --no-fund
+	touch $(GENERATORS)/.setup

@@ -6,12 +6,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from starlette.types import ASGIApp
 
-from service.api import batches, datasets, devices, health, loaders, recipes, samples
+from service.api import batches, datasets, devices, health, index, loaders, recipes, samples
 from service.api.dependencies import Services
 from service.api.description import install_description
 from service.api.errors import install_error_handlers
@@ -22,8 +22,10 @@ from service.api.middleware.envelope import Envelope
 from service.api.middleware.graceful_shutdown import GracefulShutdown
 from service.api.middleware.head import Head
 from service.api.middleware.host_check import HostCheck
+from service.api.middleware.metadata import Metadata
 from service.api.middleware.origin_check import OriginCheck
 from service.api.middleware.proxy_headers import ProxyHeaders
+from service.api.query_check import QueryCheck
 from service.api.safe_headers import safe_headers_of
 from service.devices.inventory import Inventory
 from service.devices.selection import Selection
@@ -40,12 +42,21 @@ from service.sources.unknown_names import find_unknown_names
 from service.web import docs, page
 
 _LOG = logging.getLogger(__name__)
-_ROUTERS = (datasets.router, samples.router, batches.router, recipes.router, loaders.router, devices.router, health.router)
+_ROUTERS = (datasets.router, samples.router, batches.router, recipes.router, loaders.router, devices.router, health.router, index.router)
 _ANYWHERE = {"0.0.0.0", "::"}  # noqa: S104  compared with, not bound to
 _MOST_BODY_BYTES = 1 << 16
 _DESCRIPTION = """Every augmented batch has a URL.
 
-A batch is a pure function of its address: the same link shows the same pixels tomorrow, on another replica, in a browser as PNG and in a training loop."""
+A batch is a pure function of its address: the same link shows the same pixels tomorrow, on another replica, in a browser as PNG and in a training loop.
+
+**What stays.** Within a major version of the service paths, parameters, members of answers and the codes of problems keep their names and meanings.
+New ones may be added, so pass over what you do not know. What is going to be removed is announced first: its answers carry the headers `Deprecation`
+(RFC 9745), `Sunset` (RFC 8594) with the day on which it goes, and a link to its successor.
+
+**Links.** Answers carry `Link` headers (RFC 8288): batches and pages lead to `next`, `prev`, `first` and `last`; after an epoch's last step `next` is the next
+epoch's first. Where the query is so long that not all links fit into 2,800 bytes, the less important ones are left out.
+
+**Queries.** A parameter that is not described here, or that is given twice, is an error (422)."""
 
 
 def create_app(settings: Settings, inventory: Inventory | None = None, progress: Progress = no_progress) -> FastAPI:
@@ -71,6 +82,9 @@ def create_app(settings: Settings, inventory: Inventory | None = None, progress:
         lifespan=_lifespan,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
+        dependencies=[Depends(QueryCheck())],
+        license_info={"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
         generate_unique_id_function=_name_operation,
     )
     app.state.services = services
@@ -89,6 +103,7 @@ def _add_middleware(app: FastAPI, services: Services) -> None:
     settings, has_token = services.settings, services.settings.token is not None
     allowed_hosts = [*settings.allowed_hosts, *({settings.host} - _ANYWHERE)]
     cross_origin = partial(CrossOrigin, allowed_origins=settings.allowed_origins, has_token=has_token) if settings.allowed_origins else _unchanged
+    app.add_middleware(Metadata)
     app.add_middleware(Head)
     app.add_middleware(BodyLimit, most_bytes=_MOST_BODY_BYTES)
     app.add_middleware(OriginCheck, allowed_hosts=allowed_hosts, allowed_origins=settings.allowed_origins, has_token=has_token)

@@ -8,7 +8,8 @@
     │   ├── InvalidParameter  InvalidRecipe
     │   ├── StepFailed                          a sample that the recipe does not fit; `on_error=mask` gives zeros
     │   ├── UnequalShapes  BatchTooLarge  NotAcceptable
-    │   └── RangeNotSatisfiable  BodyTooLarge  MethodNotAllowed
+    │   ├── RangeNotSatisfiable  BodyTooLarge  MethodNotAllowed
+    │   └── UnsupportedMediaType
     ├── SampleError              one image stands in the way
     │   ├── UnreadableImage  ImageTooLarge      what the file holds; `on_error=mask` gives zeros
     │   └── SampleChanged  SampleUnavailable  RenderCrashed
@@ -177,6 +178,12 @@ class BodyTooLarge(InvalidRequest):
     """The request's body is larger than any that this service reads."""
 
     code = "body-too-large"
+
+
+class UnsupportedMediaType(InvalidRequest):
+    """The request's body has a media type that this path does not read."""
+
+    code = "unsupported-media-type"
 
 
 class MethodNotAllowed(InvalidRequest):

@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from service.api.bodies import PiecewiseResponse, digest, wants_digest
 from service.api.departure import ended_by_departure
 from service.api.dependencies import Services
+from service.api.negotiation import names_tag
 from service.encoding.batch import Batch
 from service.encoding.formats import Piece
 from service.errors import (
@@ -53,6 +54,10 @@ _CHECKED = {
     "ETag": "Changes whenever the bytes do; send it back as If-None-Match.",
     "Cache-Control": "For ever where the URL names all it depends on, the version too; else with a check each time.",
     "X-Batchlens-Version": "The dataset's version.",
+}
+_OFFERED = {
+    "Link": "What comes next, before and beside this (RFC 8288).",
+    "Content-Disposition": "A short file name to save it as.",
 }
 _TIMED = {"Server-Timing": "Milliseconds for plan, wait, render, encode."}
 
@@ -109,6 +114,7 @@ async def answer_rendered(
     form: tuple[str, ...],
     media_type: str,
     encode: Callable[[Batch, str], list[Piece]],
+    extra_headers: Mapping[str, str],
     *,
     is_view: bool = False,
 ) -> Response:
@@ -121,6 +127,7 @@ async def answer_rendered(
         form: all that the bytes depend on besides the order, the device and the engine.
         media_type: of the answer.
         encode: turns batch and entity tag into the answer's bytes, in pieces.
+        extra_headers: of the answer, and of a 304.
         is_view: whether `encode` only looks at a batch that lies on the CPU as one block. Everything else is done in a thread.
 
     Raises:
@@ -133,7 +140,7 @@ async def answer_rendered(
         return entity_tag(asked.order.key, *form, device_kind, services.fingerprint.text, *limits)
 
     order, watch = asked.order, asked.watch
-    headers = cache_headers(order.dataset, tag(services.selection.kind), asked.is_pinned)
+    headers = {**cache_headers(order.dataset, tag(services.selection.kind), asked.is_pinned), **extra_headers}
     if is_current(request, headers["ETag"]):
         return not_modified(headers)
     async with AsyncExitStack() as stack:
@@ -174,9 +181,8 @@ def cache_headers(dataset: Dataset, etag: str, is_pinned: bool) -> dict[str, str
 
 
 def is_current(request: Request, etag: str) -> bool:
-    """Says whether the client has this already: its If-None-Match names the tag (weak comparison, RFC 9110, section 13.1.2)."""
-    known = ",".join(request.headers.getlist("if-none-match"))
-    return any(each.strip().removeprefix("W/") in {etag, "*"} for each in known.split(","))
+    """Says whether the client has this already."""
+    return names_tag(request.headers.getlist("if-none-match"), etag)
 
 
 def not_modified(headers: Mapping[str, str]) -> Response:
@@ -194,10 +200,13 @@ def cached_responses(description: str, *media_types: str, is_rendered: bool = Tr
         **others: more of the 200, as FastAPI's `responses` has it.
     """
     binary = {"schema": {"type": "string", "format": "binary"}}
-    found = {"description": description, "content": dict.fromkeys(media_types, binary), "headers": describe_headers(_CHECKED | (_TIMED if is_rendered else {}))}
-    return {200: found | others, 304: {"description": "The client has it; nothing was rendered.", "headers": describe_headers(_CHECKED)}}
+    types = ("application/octet-stream", *media_types) if media_types else ()  # The first stands for the others where a generator knows none of them.
+    checked = describe_headers(_CHECKED) | describe_headers(_OFFERED, is_required=False)
+    timed = describe_headers(_TIMED) if is_rendered else {}
+    found = {"description": description, "content": dict.fromkeys(types, binary), "headers": checked | timed}
+    return {200: found | others, 304: {"description": "The client has it; nothing was rendered.", "headers": checked}}
 
 
-def describe_headers(texts: Mapping[str, str]) -> dict[str, Any]:
-    """Describes headers that an answer always has, for OpenAPI."""
-    return {name: {"schema": {"type": "string"}, "description": text, "required": True} for name, text in texts.items()}
+def describe_headers(texts: Mapping[str, str], *, is_required: bool = True) -> dict[str, Any]:
+    """Describes headers of an answer for OpenAPI, which it always has unless they are not required."""
+    return {name: {"schema": {"type": "string"}, "description": text, "required": is_required} for name, text in texts.items()}

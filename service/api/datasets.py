@@ -3,14 +3,26 @@
 from pathlib import Path as FilePath
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path
+from fastapi import APIRouter, Depends, Path, Request, Response
 from fastapi import Query as QueryParameters
 
 from service.api.dependencies import DatasetDep, DatasetName, Services, ServicesDep, SplitDep, allow_write
 from service.api.errors import problems
+from service.api.links import dataset_path, link, split_path
 from service.api.orders import make_address
 from service.api.queries import EpochQuery
-from service.api.schemas import ClassList, DatasetDetail, DatasetList, DatasetSummary, EpochDetail, LoaderReport, SplitDetail, SplitState, UnavailableDataset
+from service.api.schemas import (
+    ClassList,
+    DatasetDetail,
+    DatasetList,
+    DatasetSummary,
+    EpochDetail,
+    LoaderReport,
+    SplitDetail,
+    SplitList,
+    SplitState,
+    UnavailableDataset,
+)
 from service.errors import InvalidDataset, InvalidRecipe, MissingToken, UnknownDataset, UnknownSplit, VersionGone, WritesForbidden
 from service.planning.plan import count_steps
 from service.sources.source import Dataset, Split
@@ -20,9 +32,10 @@ _SHOWN_STEPS = 8
 
 
 @router.get("/datasets", responses=problems())
-def list_datasets(services: ServicesDep) -> DatasetList:
+def list_datasets(request: Request, response: Response, services: ServicesDep) -> DatasetList:
     """Lists every dataset: name, source, version, size of each split; and those that cannot be served, with the reason."""
     catalogue = services.catalogue
+    response.headers.update(link(request, [("item", dataset_path(each.name)) for each in catalogue.datasets]))
     return DatasetList(
         datasets=[DatasetSummary(name=each.name, source=each.source, version=each.version, splits=_sizes(each)) for each in catalogue.datasets],
         unavailable=[UnavailableDataset(name=name, reason=reason) for name, reason in catalogue.unavailable.items()],
@@ -31,8 +44,14 @@ def list_datasets(services: ServicesDep) -> DatasetList:
 
 
 @router.get("/datasets/{dataset}", responses=problems(UnknownDataset))
-def get_dataset_detail(services: ServicesDep, dataset: DatasetDep) -> DatasetDetail:
+def get_dataset_detail(request: Request, response: Response, services: ServicesDep, dataset: DatasetDep) -> DatasetDetail:
     """Tells a dataset's metadata: where it comes from, its classes, and each split's size, class counts and defaults."""
+    response.headers.update(_link_splits(request, dataset, ("up", "/datasets")))
+    return describe_dataset(services, dataset)
+
+
+def describe_dataset(services: Services, dataset: Dataset) -> DatasetDetail:
+    """Return a dataset's metadata."""
     return DatasetDetail(
         name=dataset.name,
         source=dataset.source,
@@ -59,7 +78,7 @@ def refresh_dataset(services: ServicesDep, dataset: DatasetName) -> DatasetDetai
     """
     listed = services.catalogue.refresh(dataset)
     services.registry.close_missing(listed)
-    return get_dataset_detail(services, listed)
+    return describe_dataset(services, listed)
 
 
 @router.get("/datasets/{dataset}/classes", responses=problems(UnknownDataset))
@@ -74,9 +93,18 @@ def get_sizes(dataset: DatasetDep) -> dict[str, int]:
     return _sizes(dataset)
 
 
+@router.get("/datasets/{dataset}/splits", responses=problems(UnknownDataset))
+def list_splits(request: Request, response: Response, services: ServicesDep, dataset: DatasetDep) -> SplitList:
+    """Return every split of a dataset: its size, class counts and defaults."""
+    response.headers.update(_link_splits(request, dataset, ("up", dataset_path(dataset.name))))
+    return SplitList(splits=[describe_split(services, dataset, split) for split in dataset.splits.values()])
+
+
 @router.get("/datasets/{dataset}/splits/{split}", responses=problems(UnknownDataset, UnknownSplit))
-def get_split_detail(services: ServicesDep, dataset: DatasetDep, split: SplitDep) -> SplitState:
-    """Tells a split's size, class counts and defaults, and how its loader is."""
+def get_split_detail(request: Request, response: Response, services: ServicesDep, dataset: DatasetDep, split: SplitDep) -> SplitState:
+    """Tells a split's size, class counts and defaults, and how its loader is. Links lead to its first batch, its samples and its dataset."""
+    path = split_path(dataset.name, split.name)
+    response.headers.update(link(request, [("first", f"{path}/batches/0/0"), ("collection", f"{path}/samples"), ("up", dataset_path(dataset.name))]))
     detail = describe_split(services, dataset, split).model_dump()
     reports = [each for each in services.registry.reports() if (each["dataset"], each["split"]) == (dataset.name, split.name)]
     return SplitState(**detail, loader=LoaderReport.model_validate(reports[0]) if reports else None)
@@ -119,6 +147,10 @@ def describe_split(services: Services, dataset: Dataset, split: Split) -> SplitD
         max_batch_size=services.settings.max_batch_size,
         shuffle=address.shuffle,
     )
+
+
+def _link_splits(request: Request, dataset: Dataset, parent: tuple[str, str]) -> dict[str, str]:
+    return link(request, [parent, *(("item", split_path(dataset.name, name)) for name in dataset.splits)])
 
 
 def _sizes(dataset: Dataset) -> dict[str, int]:

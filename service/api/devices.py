@@ -1,13 +1,14 @@
 """`/devices`: what there is to compute with, and which of it renders."""
 
 from dataclasses import asdict
+from typing import Annotated, TypeAlias
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Path
 
 from service.api.dependencies import ServicesDep, allow_write
 from service.api.errors import problems
 from service.api.schemas import DeviceChoice, DeviceList, DeviceReport
-from service.errors import BodyTooLarge, MissingToken, UnknownDevice, WritesForbidden
+from service.errors import BodyTooLarge, InvalidParameter, MissingToken, UnknownDevice, UnsupportedMediaType, WritesForbidden
 
 router = APIRouter(prefix="/devices", tags=["devices"])
 
@@ -27,7 +28,35 @@ def get_current_device(services: ServicesDep) -> DeviceReport:
     return DeviceReport.model_validate(asdict(services.selection.current))
 
 
-@router.put("/current", dependencies=[Depends(allow_write)], responses=problems(UnknownDevice, MissingToken, WritesForbidden, BodyTooLarge))
-def set_current_device(services: ServicesDep, choice: DeviceChoice) -> DeviceReport:
-    """Moves every loader to another device: running batches end where they began, new ones begin there; no request fails."""
-    return DeviceReport.model_validate(asdict(services.selection.choose(choice.device, services.registry.move)))
+def read_choice(services: ServicesDep, choice: DeviceChoice) -> str:
+    """Return the id of the device that a body names.
+
+    Raises:
+        InvalidParameter: this machine has no such device. The path exists, so this is no 404.
+    """
+    try:
+        return services.inventory.identify(choice.device)
+    except UnknownDevice as exc:
+        raise InvalidParameter(f"body.device: {exc.detail}", **exc.facts) from exc
+
+
+ChoiceDep: TypeAlias = Annotated[str, Depends(read_choice)]
+
+
+@router.put(
+    "/current",
+    dependencies=[Depends(allow_write)],
+    responses=problems(MissingToken, WritesForbidden, BodyTooLarge, UnsupportedMediaType),
+)
+def set_current_device(services: ServicesDep, choice: ChoiceDep) -> DeviceReport:
+    """Moves every loader to another device: running batches end where they began, new ones begin there; no request fails.
+
+    The body may also be what GET answers here. The device that is current already is left as it is, with all that it has decoded.
+    """
+    return DeviceReport.model_validate(asdict(services.selection.choose(choice, services.registry.move)))
+
+
+@router.get("/{device}", responses=problems(UnknownDevice))
+def get_device(services: ServicesDep, device: Annotated[str, Path(description="A device's id.", examples=["cpu"])]) -> DeviceReport:
+    """Return a device with its memory, utilisation and temperature."""
+    return DeviceReport.model_validate(asdict(services.inventory.find(device)))

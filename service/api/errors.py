@@ -14,11 +14,13 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Match, Mount
 
 from service import errors
+from service.api.query_check import query_names
 from service.api.schemas import Problem
 
 _LOG = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _QUOTED = 80
+_MOST_ERRORS = 50
 
 STATUSES: Mapping[type[errors.BatchlensError], int] = {
     errors.NotFound: 404,
@@ -26,6 +28,7 @@ STATUSES: Mapping[type[errors.BatchlensError], int] = {
     errors.MethodNotAllowed: 405,
     errors.NotAcceptable: 406,
     errors.BodyTooLarge: 413,
+    errors.UnsupportedMediaType: 415,
     errors.RangeNotSatisfiable: 416,
     errors.SampleError: 422,
     errors.SampleChanged: 409,
@@ -43,6 +46,7 @@ STATUSES: Mapping[type[errors.BatchlensError], int] = {
 
 _TOLD_BY: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "How to prove who asks."},
+    415: {"Accept": "The media types that are read."},
     416: {"Content-Range": "The file's length, as `bytes */LENGTH`."},
     503: {"Retry-After": "Seconds after which to try again."},
 }
@@ -60,14 +64,14 @@ def problem_response(error: errors.BatchlensError) -> Response:
 
 def _headers(error: errors.BatchlensError) -> dict[str, str]:
     match error:
-        case errors.Unavailable():
-            return {"Retry-After": str(error.retry_after_seconds)}
+        case errors.Unavailable(retry_after_seconds=seconds):
+            return {"Retry-After": str(seconds)}
         case errors.SampleUnavailable():
             return {"Retry-After": "1"}
         case errors.MissingToken():
             return {"WWW-Authenticate": 'Bearer realm="batchlens"'}
-        case errors.MethodNotAllowed(facts={"allowed": list(allowed)}):
-            return {"Allow": ", ".join(allowed)}
+        case errors.MethodNotAllowed(facts={"allowed": list(names)}) | errors.UnsupportedMediaType(facts={"accepted": list(names)}):
+            return {"Allow" if isinstance(error, errors.MethodNotAllowed) else "Accept": ", ".join(names)}
         case errors.RangeNotSatisfiable(facts={"size": size}):
             return {"Content-Range": f"bytes */{size}"}
         case _:
@@ -118,11 +122,32 @@ async def _on_batchlens_error(request: Request, exc: Exception) -> Response:
     return problem_response(exc)
 
 
-async def _on_validation_error(_: Request, exc: Exception) -> Response:
+async def _on_validation_error(request: Request, exc: Exception) -> Response:
+    """Explain each error once: FastAPI reports it for every dependency that led to it."""
     assert isinstance(exc, RequestValidationError)  # noqa: S101
-    found = [_explain(each) for each in exc.errors()]
+    reported = exc.errors()
+    if any(each["loc"] == ("body",) and isinstance(each.get("input"), bytes) for each in reported):
+        return problem_response(_unsupported(request))
+    explained = [_explain(each) for each in reported]
+    found = [each for position, each in enumerate(explained) if each not in explained[:position]][:_MOST_ERRORS]
     detail = "; ".join(f"{each['where']}: {each['message']}" + (f" (got {each['value']})" if each["value"] else "") for each in found)
-    return _respond(422, errors.InvalidParameter.code, detail, {"errors": found}, {})
+    facts: dict[str, object] = {"errors": found}
+    if any(_is_unknown(each) for each in reported):
+        known = sorted(query_names(request.scope["route"]))
+        facts["known"] = known
+        detail += f". Known parameters: {', '.join(known) or 'none'}."
+    return _respond(422, errors.InvalidParameter.code, detail, facts, {})
+
+
+def _unsupported(request: Request) -> errors.BatchlensError:
+    """Describe a body that FastAPI left as bytes, since its media type is not JSON."""
+    media_type = request.headers.get("content-type")
+    came = f"This body is {media_type[:_QUOTED]!r}" if media_type else "This body does not say what it is"
+    return errors.UnsupportedMediaType(f"{came}. Send JSON, with the header 'Content-Type: application/json'.", accepted=["application/json"])
+
+
+def _is_unknown(error: Mapping[str, Any]) -> bool:
+    return bool(error["type"] == "extra_forbidden" and error["loc"][0] == "query")
 
 
 async def _on_http_exception(request: Request, exc: Exception) -> Response:
@@ -155,8 +180,8 @@ def _explain(error: Mapping[str, Any]) -> dict[str, str]:
     where, message, value = error["loc"], error["msg"], _shorten(error.get("input"))
     if error["type"] == "json_invalid":
         where, message, value = where[:1], f"It is no JSON: {error['ctx']['error']} at position {where[1]}", ""
-    elif where == ("body",) and isinstance(error.get("input"), bytes):
-        message, value = "Send JSON, with the header 'Content-Type: application/json'", ""
+    elif _is_unknown(error):
+        message = "There is no such parameter"
     return {"where": ".".join(map(str, where))[:_QUOTED], "message": message, "value": value}
 
 

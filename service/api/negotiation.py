@@ -1,4 +1,4 @@
-"""Which format a client gets that names none in the path (RFC 9110, section 12.5.1)."""
+"""What a client accepts (RFC 9110, section 12.5), and what it has already (section 13.1.2)."""
 
 import re
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def choose_format(accept: Sequence[str]) -> Format:
         NotAcceptable: no format is; lists what is offered.
     """
     header = ", ".join(accept)
-    ranges = [_parse(part) for part in header.split(",") if part.strip()] or [("*/*", 1.0)]
+    ranges = _parse_all(accept) or [("*/*", 1.0)]
     exact = FORMATS["png"]
     among_equals = [exact, *FORMATS.values()] if _is_navigation(ranges) else FORMATS.values()
     best = max(among_equals, key=lambda each: _quality(each.media_type, ranges))
@@ -31,9 +31,31 @@ def choose_format(accept: Sequence[str]) -> Format:
     return exact if best.is_lossy and _quality(exact.media_type, ranges) > 0 else best
 
 
+def prefers(accept: Sequence[str], media_type: str, default: str) -> bool:
+    """Whether a client would rather have a media type than the one that it gets by default."""
+    ranges = _parse_all(accept) or [("*/*", 1.0)]
+    return _quality(media_type, ranges) > _quality(default, ranges)
+
+
+def accepts_coding(accept_encoding: Sequence[str], coding: str) -> bool:
+    """Whether a client takes a content coding; without the header it is not asked to (RFC 9110, section 12.5.3)."""
+    weights = dict(_parse_all(accept_encoding))
+    return weights.get(coding, weights.get("*", 0.0)) > 0
+
+
+def names_tag(if_none_match: Sequence[str], etag: str) -> bool:
+    """Whether If-None-Match headers name an entity tag (weak comparison, RFC 9110, section 13.1.2)."""
+    known = (each.strip().removeprefix("W/") for each in ",".join(if_none_match).split(","))
+    return any(each in {etag.removeprefix("W/"), "*"} for each in known)
+
+
 def _is_navigation(ranges: list[tuple[str, float]]) -> bool:
     """Whether a browser asks for something to show in a tab: it would like HTML best, and says nothing of pictures in Firefox and Safari."""
     return any(media_range == "text/html" and weight > 0 for media_range, weight in ranges)
+
+
+def _parse_all(headers: Sequence[str]) -> list[tuple[str, float]]:
+    return [_parse(part) for part in ",".join(headers).split(",") if part.strip()]
 
 
 def _parse(part: str) -> tuple[str, float]:

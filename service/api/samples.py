@@ -13,6 +13,7 @@ from PIL import Image
 from service.api.answers import RENDERING, Asked, Stopwatch, answer_rendered, cache_headers, cached_responses, is_current, not_modified
 from service.api.dependencies import DatasetDep, Services, ServicesDep, SplitDep
 from service.api.errors import problems
+from service.api.links import link_page, name_file, split_path
 from service.api.orders import is_pinned, make_views_order
 from service.api.originals import OriginalResponse
 from service.api.queries import SamplesQuery, ViewsQuery
@@ -39,6 +40,7 @@ from service.errors import (
 )
 from service.loading.stderr_capture import capture_stderr, log_stderr
 from service.planning.address import entity_tag
+from service.sources.image_formats import IMAGE_TYPES
 from service.sources.source import Dataset, File, Pixels, Split, reduce_size
 
 router = APIRouter(prefix="/datasets/{dataset}/splits/{split}/samples", tags=["samples"])
@@ -46,20 +48,30 @@ router = APIRouter(prefix="/datasets/{dataset}/splits/{split}/samples", tags=["s
 _MOST_COLUMNS = 9
 
 Index = Annotated[int, Path(ge=0, le=2**63 - 1, description="Position in the split's sorted listing.", examples=[0])]
-_IMAGE = cached_responses("The file.", "image/*", is_rendered=False)
-_PART = {206: cached_responses("The part or parts of the file that the Range header asks for.", "image/*", "multipart/byteranges", is_rendered=False)[200]}
-_VIEW_TYPES = [FORMATS[name].media_type for name in PICTURES]
-_VIEWS = cached_responses("The picture, or what was done to the sample in each epoch.", *_VIEW_TYPES, model=ViewsProvenance)
+_IMAGE = cached_responses("The file.", *IMAGE_TYPES, is_rendered=False)
+_PART = {206: cached_responses("The part or parts of the file that the Range header asks for.", *IMAGE_TYPES, "multipart/byteranges", is_rendered=False)[200]}
+_VIEWS = cached_responses("The picture.", *(FORMATS[name].media_type for name in PICTURES))
+_VIEWS_JSON = cached_responses("What was done to the sample in each epoch.", model=ViewsProvenance)
+_VIEW_PROBLEMS = problems(UnknownDataset, UnknownSplit, UnknownSample, InvalidRecipe, VersionGone, *RENDERING)
 
 ViewFormat = StrEnum("ViewFormat", [(name, name) for name in (*PICTURES, "json")])  # type: ignore[misc]
-ViewFormatPath: TypeAlias = Annotated[ViewFormat, Path(description="How to have it.")]
+ViewFormatPath: TypeAlias = Annotated[ViewFormat, Path(description="How to have it.", json_schema_extra={"enum": list(PICTURES)})]
+ViewsQueryDep: TypeAlias = Annotated[ViewsQuery, QueryParameters()]
 
 
 @router.get("", responses=problems(UnknownDataset, UnknownSplit, UnknownClass))
-def list_samples(services: ServicesDep, dataset: DatasetDep, split: SplitDep, query: Annotated[SamplesQuery, QueryParameters()]) -> SamplePage:
-    """Lists a page of samples: index, class, label, file, width, height, bytes."""
+def list_samples(
+    request: Request,
+    response: Response,
+    services: ServicesDep,
+    dataset: DatasetDep,
+    split: SplitDep,
+    query: Annotated[SamplesQuery, QueryParameters()],
+) -> SamplePage:
+    """Lists a page of samples: index, class, label, file, width, height, bytes. Links lead to the other pages."""
     wanted = range(len(split)) if query.class_name is None else split.indices_of(dataset.label_of(query.class_name))
     page = wanted[query.offset : query.offset + query.limit]
+    response.headers.update(link_page(request, f"{split_path(dataset.name, split.name)}/samples", query.offset, query.limit, len(wanted)))
     return SamplePage(total=len(wanted), offset=query.offset, limit=query.limit, samples=[_describe(services, dataset, split, int(index)) for index in page])
 
 
@@ -80,6 +92,7 @@ def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Ind
     """Gives the original file, byte for byte."""
     file = split.file(index)
     headers = cache_headers(dataset, entity_tag("image", dataset.version, split.name, str(index)), is_pinned=False)
+    headers |= name_file(file.label.rpartition("/")[2], suffix="")
     with _named(index, file):
         path = dataset.reader.original(file)
         if is_current(request, headers["ETag"]):
@@ -88,11 +101,13 @@ def get_image(request: Request, dataset: DatasetDep, split: SplitDep, index: Ind
         return OriginalResponse(path, file, headers)
 
 
-@router.get(
-    "/{index}/views.{format}",
-    response_class=Response,
-    responses=_VIEWS | problems(UnknownDataset, UnknownSplit, UnknownSample, InvalidRecipe, VersionGone, *RENDERING),
-)
+@router.get("/{index}/views.json", response_class=Response, responses=_VIEWS_JSON | _VIEW_PROBLEMS)
+async def get_views_provenance(request: Request, services: ServicesDep, dataset: DatasetDep, split: SplitDep, index: Index, query: ViewsQueryDep) -> Response:
+    """Return what each epoch does to a sample."""
+    return await _answer_views(request, services, dataset, split, index, "json", query)
+
+
+@router.get("/{index}/views.{format}", response_class=Response, responses=_VIEWS | _VIEW_PROBLEMS)
 async def get_views(
     request: Request,
     services: ServicesDep,
@@ -100,9 +115,21 @@ async def get_views(
     split: SplitDep,
     index: Index,
     format: ViewFormatPath,  # noqa: A002
-    query: Annotated[ViewsQuery, QueryParameters()],
+    query: ViewsQueryDep,
 ) -> Response:
-    """Draws the original, then the same sample as each epoch will show it; or tells what each epoch does to it."""
+    """Draws the original, then the same sample as each epoch will show it."""
+    return await _answer_views(request, services, dataset, split, index, format, query)
+
+
+async def _answer_views(
+    request: Request,
+    services: Services,
+    dataset: Dataset,
+    split: Split,
+    index: int,
+    format: str,  # noqa: A002
+    query: ViewsQuery,
+) -> Response:
     watch, file = Stopwatch(), split.file(index)
     order = make_views_order(services, dataset, split, query, index)
     tiles = query.epochs + query.original
@@ -118,8 +145,9 @@ async def get_views(
         titles = [f"original {row.width}x{row.height}", *titles] if query.original else titles
         return [PICTURES[format](draw_views(original, batch.images, titles, order.recipe.normalization, options))]
 
+    headers = name_file(dataset.name, split.name, str(index), "views", suffix=f".{format}")
     form = ("views", format, repr((query.original, options)) if format in PICTURES else "")
-    return await answer_rendered(request, services, Asked(order, is_pinned(services, query), watch), form, FORMATS[format].media_type, encode)
+    return await answer_rendered(request, services, Asked(order, is_pinned(services, query), watch), form, FORMATS[format].media_type, encode, headers)
 
 
 @contextmanager

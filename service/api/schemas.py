@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class Problem(BaseModel):
@@ -15,6 +15,19 @@ class Problem(BaseModel):
     status: int
     detail: str = Field(description="What was wrong, and what is allowed.")
     code: str = Field(description="Stable name of the failure.")
+
+
+class Version(BaseModel):
+    """Which service answers."""
+
+    name: str
+    version: str = Field(description="Semantic: what is described keeps its names within a major version.")
+
+
+class Index(Version):
+    """Where everything is."""
+
+    links: dict[str, str] = Field(description="Paths by what they lead to; any prefix of a proxy is in them.")
 
 
 class DatasetSummary(BaseModel):
@@ -119,6 +132,12 @@ class LoaderList(BaseModel):
     """Every open loader."""
 
     loaders: list[LoaderReport]
+
+
+class SplitList(BaseModel):
+    """Every split of a dataset."""
+
+    splits: list[SplitDetail]
 
 
 class SplitState(SplitDetail):
@@ -331,12 +350,26 @@ class DeviceList(BaseModel):
     devices: list[DeviceReport]
 
 
+class DeviceReference(BaseModel):
+    """A device as GET describes it; its id alone counts."""
+
+    model_config = ConfigDict(extra="allow")
+
+    id: str = Field(min_length=1, max_length=64, description="A device's id.", examples=["cpu", "cuda:1"])
+
+
 class DeviceChoice(BaseModel):
     """The device to render on."""
 
     model_config = ConfigDict(extra="forbid")
 
     device: str = Field(min_length=1, max_length=64, description="A device's id.", examples=["cpu", "cuda:1"])
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_reference(cls, value: object) -> object:
+        """Read a device's description, so that what GET answers can be put back."""
+        return {"device": value["id"]} if isinstance(value, dict) and "id" in value and "device" not in value else value
 
 
 class Health(BaseModel):

@@ -42,7 +42,7 @@ class Selection:
         return self._inventory.find(self._id)
 
     def choose(self, device: str, move: Callable[[str], None] = lambda _: None) -> Device:
-        """Makes a device the current one and describes it.
+        """Makes a device the current one and describes it; one that is current already stays untouched.
 
         Args:
             device: what names it.
@@ -53,6 +53,7 @@ class Selection:
         """
         with self._lock:
             found = self._inventory.find(device)
-            move(found.id)
-            self._id = found.id
+            if found.id != self._id:  # A move that leads nowhere would still empty the loaders' memory.
+                move(found.id)
+                self._id = found.id
         return found

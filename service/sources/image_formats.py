@@ -68,6 +68,10 @@ _EXTENSIONS = {
 }
 
 
+IMAGE_TYPES = tuple(dict.fromkeys([*_EXTENSIONS.values(), *(media_type for _, _, media_type in _SIGNATURES)]))
+"""Every media type that `media_type_of` returns for an image."""
+
+
 def load_plugins() -> None:
     """Make Pillow ready to read the formats."""
     Image.preinit()

@@ -5,6 +5,7 @@ from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from service.api.dependencies import ServicesDep
+from service.api.query_check import WithoutQuery
 from service.api.safe_headers import content_security_policy
 from service.web.base import base_of
 
@@ -30,7 +31,7 @@ _POLICY = "default-src 'none'; img-src 'self' data:; style-src 'self' 'unsafe-in
 
 def install(app: FastAPI) -> None:
     """Adds the page and its assets to the app."""
-    app.mount("/docs/assets", StaticFiles(packages=[("fastapi_swagger", "resources")]), name="docs-assets")
+    app.mount("/docs/assets", WithoutQuery(StaticFiles(packages=[("fastapi_swagger", "resources")])), name="docs-assets")
     app.add_api_route("/docs", _get_docs, include_in_schema=False, response_class=HTMLResponse)
 
 

@@ -4,21 +4,31 @@ from collections.abc import Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi import Query as QueryParameters
 from fastapi.responses import HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from service.api.dependencies import ServicesDep
 from service.api.errors import problems
+from service.api.index import answer_index
+from service.api.negotiation import prefers
 from service.api.queries import PageQuery
+from service.api.query_check import WithoutQuery
+from service.api.schemas import Index
 from service.web.base import base_of
 from service.web.plain import describe, fields
 
 _ASSETS = Path(__file__).parent / "assets"
 _STYLES = ("theme", "frame", "controls", "batch", "views", "plain")
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The page; for a client that prefers JSON the index.",
+        "content": {"text/html": {"schema": {"type": "string"}}, "application/json": {"schema": {"$ref": f"#/components/schemas/{Index.__name__}"}}},
+    }
+}
 _FRAME = """<!DOCTYPE html>
 <html lang="en">
 <head>
@@ -58,17 +68,23 @@ _FRAME = """<!DOCTYPE html>
 
 def install(app: FastAPI) -> None:
     """Adds the page and its assets to the app."""
-    app.mount("/assets", StaticFiles(directory=_ASSETS), name="assets")
+    app.mount("/assets", WithoutQuery(StaticFiles(directory=_ASSETS)), name="assets")
     modules = sorted(path.relative_to(_ASSETS).as_posix() for path in (_ASSETS / "app").rglob("*.js"))
-    app.add_api_route("/", partial(_get_page, modules), name="get_page", response_class=HTMLResponse, tags=["page"], responses=problems())
+    get_page = partial(_get_page, modules)
+    app.add_api_route("/", get_page, name="get_page", response_class=HTMLResponse, tags=["page"], responses=_RESPONSES | problems())
 
 
-def _get_page(modules: Sequence[str], request: Request, services: ServicesDep, query: Annotated[PageQuery, QueryParameters()]) -> HTMLResponse:
-    """Shows every dataset with one batch of each split, at the epoch, step and seed of the query; scripts show the view that the query names."""
+def _get_page(modules: Sequence[str], request: Request, services: ServicesDep, query: Annotated[PageQuery, QueryParameters()]) -> Response:
+    """Shows every dataset with one batch of each split, at the epoch, step and seed of the query; scripts show the view that the query names.
+
+    A client that prefers JSON gets the index instead: where everything is.
+    """
+    if prefers(request.headers.getlist("accept"), "application/json", "text/html"):
+        return answer_index(request)
     base = base_of(request)
     sections = describe(services, query, base)
     page = _FRAME.format(base=base, head=_head(modules, base), sections=sections, device=escape(services.selection.id), fields=fields(query))
-    return HTMLResponse(page)
+    return HTMLResponse(page, headers={"Vary": "Accept"})
 
 
 def _head(modules: Sequence[str], base: str) -> str:

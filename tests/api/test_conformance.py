@@ -67,7 +67,8 @@ def describe(narrow: dict[str, Any], *modes: schemathesis.GenerationMode) -> Any
         for parameter in operation.get("parameters", []):
             if parameter["in"] == "path" or parameter["name"] not in EXISTING:  # The page takes any name in its query, and says what there is not.
                 parameter["schema"] |= narrow.get(parameter["name"], {})
-    description["components"]["schemas"]["DeviceChoice"]["properties"]["device"] |= narrow.get("device", {})
+    for model, member in {"DeviceChoice": "device", "DeviceReference": "id"}.items():
+        description["components"]["schemas"][model]["properties"][member] |= narrow.get("device", {})
     schema = schemathesis.openapi.from_dict(description)
     schema.app = STAGE
     schema.config.generation.update(modes=list(modes))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from service.devices.inventory import Inventory
-from tests.api.conftest import TRAIN, VAL, Client, OpenClient
+from tests.api.conftest import TRAIN, VAL, Client, OpenClient, read_problem
 from tests.devices.conftest import Gpu, Machine, machine
 
 __all__ = ["machine"]
@@ -71,8 +71,58 @@ def test_the_current_device_is_the_one_in_the_list(client: Client) -> None:
 @pytest.mark.parametrize("wanted", ["cuda:0", "cuda", "cuda:1", "CPU", "cpu ", "mps", "\N{SNOWMAN}", "\x00", "auto"])
 def test_a_device_that_is_not_there_is_told_with_those_that_are(client: Client, wanted: str) -> None:
     answer = client.put("/devices/current", json={"device": wanted})
-    assert (answer.status_code, answer.json()["code"], answer.json()["known"]) == (404, "unknown-device", ["cpu"])
+    assert (answer.status_code, answer.json()["code"], answer.json()["known"]) == (422, "invalid-parameter", ["cpu"])
+    assert answer.json()["detail"].startswith("body.device: There is no device")
     assert client.json("/devices/current")["id"] == "cpu"
+
+
+@needs_no_gpu
+@pytest.mark.parametrize("named", ["cuda:0", "cuda", "CPU", "auto", "%E2%98%83"])
+def test_a_device_that_is_not_there_is_no_page(client: Client, named: str) -> None:
+    assert client.problem(f"/devices/{named}", 404, "unknown-device")["known"] == ["cpu"]
+
+
+def test_every_device_has_a_page(open_client: OpenClient, two_gpus: TwoGpus) -> None:
+    client = open_client(inventory=two_gpus)
+    for listed in client.json("/devices")["devices"]:
+        found = client.json(f"/devices/{listed['id']}")
+        for each in (found, listed):
+            each["memory"].pop("free_bytes")
+        assert found == listed
+    assert client.json("/devices/cuda")["id"] == "cuda:0"
+
+
+def test_what_get_answers_can_be_put_back(open_client: OpenClient, two_gpus: TwoGpus) -> None:
+    client = open_client(inventory=two_gpus)
+    for device in ("cpu", "cuda:1", "cuda:0"):
+        described = client.json(f"/devices/{device}")
+        assert client.put("/devices/current", json=described).json()["id"] == device
+        assert client.json("/devices/current")["id"] == device
+    both = client.put("/devices/current", json={"device": "cpu", "id": "cuda:1"})
+    assert (both.status_code, client.json("/devices/current")["id"]) == (422, "cuda:0"), "which of the two?"
+
+
+@pytest.mark.parametrize("content_type", ["text/plain", "application/x-www-form-urlencoded", "application/octet-stream", "application/xml", "json", None])
+def test_a_body_of_another_type_is_refused_as_such(client: Client, content_type: str | None) -> None:
+    answer = client.put("/devices/current", content=b'{"device": "cpu"}', headers={"content-type": content_type} if content_type else {})
+    assert read_problem(answer, 415, "unsupported-media-type")["accepted"] == ["application/json"]
+    assert answer.headers["accept"] == "application/json"
+    assert "Content-Type: application/json" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "application/json; charset=utf-8", "APPLICATION/JSON"])
+def test_json_may_be_named_in_any_way(client: Client, content_type: str) -> None:
+    assert client.put("/devices/current", content=b'{"device": "cpu"}', headers={"content-type": content_type}).status_code == 200
+
+
+def test_a_move_to_the_current_device_empties_nothing(open_client: OpenClient, two_gpus: TwoGpus) -> None:
+    client = open_client(inventory=two_gpus)
+    client.get(f"{TRAIN}/batches/0/0.png", params=SMALL)
+    before = client.json("/loaders/pets/train")
+    assert before["arena"]["samples"] > 0
+    for body in ({"device": "cpu"}, client.json("/devices/current")):
+        assert client.put("/devices/current", json=body).json()["id"] == "cpu"
+    assert client.json("/loaders/pets/train") == before
 
 
 def test_the_device_in_use_may_be_chosen_again(client: Client) -> None:
@@ -98,7 +148,6 @@ def test_the_device_in_use_may_be_chosen_again(client: Client) -> None:
         ({"json": {"device": "cpu", "force": True}}, "body.force"),
         ({"json": ["cpu"]}, "body"),
         ({"json": "cpu"}, "body"),
-        ({"data": {"device": "cpu"}}, "Content-Type: application/json"),
     ],
 )
 def test_a_bad_choice_is_refused_and_changes_nothing(client: Client, body: dict, quoted: str) -> None:

@@ -43,6 +43,13 @@ def test_choosing_describes_and_keeps_the_device(pair: Any) -> None:
     assert selection.choose("cpu").id == selection.id == "cpu"
 
 
+def test_choosing_the_current_device_moves_nothing(pair: Any) -> None:
+    selection, moves = Selection(pair.inventory, "cuda:0"), []
+    for device in ("cuda:0", "cuda", "cuda:1", "cuda:1", "cuda:0"):
+        selection.choose(device, moves.append)
+    assert moves == ["cuda:1", "cuda:0"]
+
+
 @pytest.mark.parametrize("name", ["cuda:2", "auto", "gpu", ""])
 def test_an_unknown_choice_leaves_the_current_one(pair: Any, name: str) -> None:
     selection = Selection(pair.inventory, "cuda:1")
