@@ -8,8 +8,9 @@ SERVE_FLAGS ?=
 BENCH_FLAGS ?=
 PEERS := .venv-peers
 SOAK_SECONDS ?= 3600
+UV ?= uv
 
-.PHONY: serve test soak check format bench peers clean
+.PHONY: serve test soak check format bench peers lock image-check clean
 
 serve: $(SETUP)
 	$(BIN)/batchlens serve $(SERVE_FLAGS)
@@ -35,6 +36,20 @@ bench: $(SETUP)
 	$(BIN)/python -m tests.benchmarks $(BENCH_FLAGS)
 
 peers: $(PEERS)/.setup
+
+# The versions of the image, with hashes: those that the tests here run with. Needs uv (https://docs.astral.sh/uv/), which asks PyPI; commit what it writes.
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --constraint $(VENV)/.tested.txt \
+	--custom-compile-command 'make lock' --output-file
+CPU_OMITTED = torch torchvision $(shell sed -n '/^\#/!s/;.*//p' deploy/cpu-overrides.txt)
+
+lock: $(SETUP)
+	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' > $(VENV)/.tested.txt
+	$(LOCK) deploy/requirements-cuda.txt --extra gpu pyproject.toml
+	$(LOCK) deploy/requirements-cpu.txt --extra gpu --override deploy/cpu-overrides.txt $(addprefix --no-emit-package ,$(CPU_OMITTED)) pyproject.toml
+	$(LOCK) deploy/requirements-build.txt deploy/requirements-build.in
+	{ grep '^#' deploy/torch.txt; grep -oE '^torch(vision)?==[^ ]+' deploy/requirements-cuda.txt; } > $(VENV)/.torch.txt
+	mv $(VENV)/.torch.txt deploy/torch.txt
+	rm $(VENV)/.tested.txt
 
 clean:
 	rm -rf $(VENV) $(PEERS) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

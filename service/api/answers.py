@@ -20,6 +20,7 @@ from service.errors import (
     BatchTooLarge,
     DeadlineExceeded,
     ImageTooLarge,
+    InsufficientMemory,
     NoSlot,
     QueueFull,
     RenderCrashed,
@@ -43,6 +44,7 @@ RENDERING: tuple[type[BatchlensError], ...] = (
     BatchTooLarge,
     QueueFull,
     NoSlot,
+    InsufficientMemory,
     ShuttingDown,
     DeadlineExceeded,
 )

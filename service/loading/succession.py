@@ -44,6 +44,11 @@ class Succession:
         """The one that works. The loader holds the lock while it hands it something to do; what else a crew can do needs no lock."""
         return self._crew
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether crews have died again and again without having done anything."""
+        return self._setbacks.is_lasting
+
     def stop(self, patience_seconds: float = GOODBYE_SECONDS) -> None:
         """Ends the crew, and lets none follow it. The loader does not hold the lock.
 
