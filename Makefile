@@ -51,6 +51,10 @@ lock: $(SETUP)
 	mv $(VENV)/.torch.txt deploy/torch.txt
 	rm $(VENV)/.tested.txt
 
+# Builds the image and runs it, where there is a container engine; says so and fails where there is none.
+image-check:
+	sh tests/image_check.sh
+
 clean:
 	rm -rf $(VENV) $(PEERS) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 

@@ -10,8 +10,8 @@ from service.processor import Memory, Processor
 from service.settings import MEBIBYTE, Settings
 
 WORKER_BYTES = 64 * MEBIBYTE
-"""Memory of one worker beside what it shares with the process it is forked from: 15 MiB at rest, 25 to 40 MiB after photos of 1 to 12 megapixels, and the
-pixels that it works on."""
+"""Memory of one worker beside what it shares with the process it is forked from: 15 MiB at rest, 25 to 40 MiB after
+batches of 64 images of 224 x 224 (measured), and the pixels that it works on."""
 
 _IMAGES_SHARE = 4
 _LEAST_SLAB_BYTES = 16 * MEBIBYTE
@@ -40,6 +40,7 @@ class MemoryPlan:
         body_bytes: copies of batches that are being sent, of all loaders together.
         arena_bytes: decoded images, of all loaders together; less while more loaders are open than fit beside it.
         loaders: that may be open at once.
+        space_bytes: address space that each process may have; None where that is not limited.
     """
 
     limit_bytes: int
@@ -50,6 +51,7 @@ class MemoryPlan:
     body_bytes: int
     arena_bytes: int
     loaders: int
+    space_bytes: int | None = None
 
     @classmethod
     def of(cls, settings: Settings, memory: Memory, service_bytes: int = 0, address_space: Memory | None = None) -> Self:
@@ -80,7 +82,8 @@ class MemoryPlan:
         pool = left - slab
         images = max(0, min(most_images, pool - slab - workers))
         loaders = min(most_loaders, max(1, pool // (slab + workers)))
-        return cls(memory.total_bytes, service_bytes, reserve, workers, slab, slab, images, loaders)
+        space = None if address_space is None else address_space.total_bytes
+        return cls(memory.total_bytes, service_bytes, reserve, workers, slab, slab, images, loaders, space)
 
     def arena_bytes_beside(self, loaders: int) -> int:
         """Return how much memory decoded images may take while so many loaders are open."""
@@ -93,10 +96,13 @@ class MemoryPlan:
 
     def __str__(self) -> str:
         """Return the plan as a sentence for the log."""
+        space = "" if self.space_bytes is None else f" (and {_gib(self.space_bytes)} GiB of address space for each process)"
+        loaders = "one loader can be open at a time" if self.loaders == 1 else f"up to {self.loaders} loaders can be open"
         return (
-            f"Of {_gib(self.limit_bytes)} GiB of memory, {_gib(self.service_bytes)} are for the service itself, {_gib(self.worker_bytes)} for the workers of a"
-            f" loader, {_gib(self.slab_bytes)} for its batches, {_gib(self.body_bytes)} for batches being sent and {_gib(self.arena_bytes)} for decoded images;"
-            f" up to {self.loaders} loaders can be open, and further ones take from the decoded images."
+            f"Of {_gib(self.limit_bytes)} GiB of memory{space}, {_gib(self.service_bytes)} are for the service itself,"
+            f" {_gib(self.worker_bytes)} for the workers of a loader, {_gib(self.slab_bytes)} for its batches,"
+            f" {_gib(self.body_bytes)} for batches being sent and {_gib(self.arena_bytes)} for decoded images,"
+            f" which further loaders take from; {loaders}."
         )
 
 

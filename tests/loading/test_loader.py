@@ -11,6 +11,7 @@ import weakref
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -251,9 +252,29 @@ def test_slow_readers_cannot_hold_all_the_memory(open_loader: OpenLoader) -> Non
             return delivery.keep(encode_safetensors(name_arrays(delivery.batch), {}))
 
     stalled = [asyncio.run(fetch(epoch)) for epoch in range(20)]
-    copies = [pieces for pieces in stalled if isinstance(pieces[1], bytes)]
+    slab = loader._store.slab.memory.array
+    copies = [pieces for pieces in stalled if not np.shares_memory(np.asarray(pieces[1]), slab)]
     assert 10 <= len(copies) < 20
     assert len({b"".join(pieces) for pieces in stalled}) == 20
+
+
+def test_copies_for_slow_readers_are_bounded_too(open_loader: OpenLoader) -> None:
+    """Beyond both bounds the batch itself is lent: others wait for memory then, and no process grows."""
+    loader = open_loader(workers=0, slab_bytes=1 << 20)
+    slab = loader._store.slab.memory.array
+
+    async def fetch(epoch: int) -> list[bytes | memoryview]:
+        async with loader.fetch(order(0, epoch=epoch)) as delivery:
+            return delivery.keep(encode_safetensors(name_arrays(delivery.batch), {}))
+
+    def stall(epochs: range) -> int:
+        stalled.extend(asyncio.run(fetch(epoch)) for epoch in epochs)
+        return sum(len(pieces[1]) for pieces in stalled if not np.shares_memory(np.asarray(pieces[1]), slab))
+
+    stalled: list[list[bytes | memoryview]] = []
+    assert 0 < stall(range(18)) <= 1 << 20
+    stalled.clear()
+    assert 0 < stall(range(18, 36)) <= 1 << 20, "what was copied is given back"
 
 
 def test_old_batches_give_way_but_never_one_that_is_being_read(open_loader: OpenLoader) -> None:
