@@ -79,7 +79,7 @@ class Registry:
         self._is_ready = self._is_ready or not loaders or any(loader.is_complete for loader in loaders)
         if not self._is_ready:
             raise NotReady("The workers are still starting.")
-        if loaders and all(loader.is_failing and not loader.is_complete for loader in loaders):
+        if loaders and all(loader.is_failing for loader in loaders):
             raise NotReady("The workers of every loader die before they have done anything; the log says how.")
 
     @asynccontextmanager
