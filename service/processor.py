@@ -1,4 +1,4 @@
-"""The CPU as this process may use it: affinity, memory and the limits of its control groups (cgroup v1 and v2) and of its address space."""
+"""The CPU as this process may use it: affinity, memory, limits of control groups and of address space."""
 
 import os
 import platform
@@ -9,7 +9,8 @@ from pathlib import Path
 
 _V2_MEMORY = ("memory.max", "memory.current", "inactive_file")
 _V1_MEMORY = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-"""Files of a control group with its limit and its usage, and the line of memory.stat with the file cache that can be dropped, descendants included."""
+"""Files of a control group with its limit and its usage, and the line of memory.stat with the file cache that can be
+dropped, descendants included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,8 @@ class Memory:
 class Processor:
     """Reads the kernel's files; cheap enough to ask per request, thread-safe.
 
-    Limits of a control group hold for everything below it, so the lowest on the way up to the root counts; of cgroup v1 and v2, where both are mounted.
+    Limits of a control group hold for everything below it, so the lowest on the way up to the root counts; of cgroup v1
+    and v2, where both are mounted.
 
     Args:
         root: where `proc` and `sys` are mounted.
@@ -47,14 +49,20 @@ class Processor:
         return platform.processor() or platform.machine()
 
     def count(self) -> int:
-        """Return how many processors this process may keep busy, at least 1: affinity, lowered by a control group's quota (rounded down)."""
+        """Return how many processors this process may keep busy, at least 1.
+
+        That is its affinity, lowered by a control group's quota (rounded down).
+        """
         available = float(len(os.sched_getaffinity(0)))
         for quota, period in self._quotas():
             available = min(available, quota / period)
         return max(1, int(available))
 
     def memory(self) -> Memory:
-        """Return the machine's memory, or the control group's where that is less; free is what can be taken without swapping."""
+        """Return the machine's memory, or the control group's where that is less.
+
+        Free is what can be taken without swapping.
+        """
         machine = self._table("proc/meminfo")
         total, free = machine["MemTotal"], machine["MemAvailable"]
         for limit, used in self._memory_limits():
@@ -62,7 +70,7 @@ class Processor:
         return Memory(total, free)
 
     def address_space(self) -> Memory | None:
-        """Return this process's limit of virtual memory (RLIMIT_AS, `ulimit -v`) and what it leaves; None where there is no limit."""
+        """Return this process's limit of virtual memory (RLIMIT_AS, `ulimit -v`) and what is left; None without."""
         for line in self._lines("proc/self/limits"):
             if line.startswith("Max address space"):
                 limit = line.removeprefix("Max address space").split()[0]
@@ -75,7 +83,7 @@ class Processor:
         return self._table("proc/self/status").get("RssAnon", 0)
 
     def _memory_limits(self) -> Iterator[tuple[int, int]]:
-        """Yield the limit of every control group that has one, and what is used of it less file cache that can be dropped."""
+        """Yield the limit of every control group that has one, and what is used of it less droppable file cache."""
         for names, groups in ((_V2_MEMORY, self._groups()), (_V1_MEMORY, self._groups("memory"))):
             for group in groups:
                 limit, used = self._number(group / names[0]), self._number(group / names[1])
@@ -101,14 +109,15 @@ class Processor:
         """Walk from this process's control group up to the root of its hierarchy.
 
         Args:
-            controller: of cgroup v1; "" for cgroup v2, which has one hierarchy. In a container, the path is often the host's and not in sight: the root is the
-                container's own group then.
+            controller: of cgroup v1; "" for cgroup v2, which has one hierarchy. In a container, the path is often the
+                host's and not in sight: the root is the container's own group then.
         """
         for line in self._lines("proc/self/cgroup"):
             _, controllers, own = line.split(":", 2)
             if controller not in controllers.split(","):
                 continue
-            names = [controllers, controller] if controller else ["", "unified"]  # `unified`: beside v1 (systemd's hybrid layout).
+            # `unified`: beside v1, in systemd's hybrid layout.
+            names = [controllers, controller] if controller else ["", "unified"]
             for base in (Path("sys/fs/cgroup", name) for name in dict.fromkeys(names)):
                 yield from _upwards(base, own)
             return

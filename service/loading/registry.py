@@ -60,7 +60,10 @@ class Registry:
         self._is_closed = False
 
     def start(self, dataset: Dataset) -> None:
-        """Open a first loader, so that the first request finds workers; returns at once. Where its memory cannot be had, the service is not ready."""
+        """Open a first loader, so that the first request finds workers; returns at once.
+
+        Where its memory cannot be had, the service is not ready.
+        """
         with suppress(InsufficientMemory):  # Logged, and told by `check_ready`.
             self._open(dataset, next(iter(dataset.splits)))
 
@@ -68,7 +71,8 @@ class Registry:
         """Says whether batches can be rendered.
 
         Raises:
-            NotReady: workers are still starting, or die as soon as they start, or there is no memory for a loader that was asked for.
+            NotReady: workers are still starting, or die as soon as they start, or there is no memory for a loader that
+                was asked for.
             ShuttingDown: the registry is closed.
         """
         if self._is_closed:
@@ -140,6 +144,7 @@ class Registry:
         with self._lock:
             for name in [each for each in self._loaders if each[0] == dataset.name and each[1] not in dataset.splits]:
                 self._begin_to_close(name)
+            self._share_images()
 
     def move(self, device_id: str) -> None:
         """Renders on another device from now on; what is under way ends where it began, so no request fails."""
@@ -188,13 +193,13 @@ class Registry:
         except (InsufficientMemory, MemoryError, OSError, RuntimeError) as exc:
             reason = str(exc) or type(exc).__name__
             if self._failed.get(name) != reason:
-                _LOG.error("no loader can be opened for %s: %s", text, reason)
+                _LOG.warning("no loader can be opened for %s: %s", text, reason)
             self._failed[name] = reason
             self._close_longest_idle()  # What it holds is what is missing.
             raise InsufficientMemory(f"No loader can be opened for {text}: {reason}") from exc
 
     def _make_room(self) -> None:
-        """See to it that another loader may be opened: closes the one that has been idle longest, where as many are open as may be.
+        """See to it that another loader may be opened: closes the one idle longest, where as many are open as may be.
 
         Raises:
             QueueFull: none is idle.

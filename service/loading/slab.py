@@ -32,7 +32,7 @@ class SharedMemory:
     """A block of anonymous memory that worker processes can map too.
 
     It has no name (`memfd_create`), so it needs no `/dev/shm`, counts to the container's own memory and is gone with the last process that maps it. Linux only.
-    A process maps it when it first reads or writes it, so that one that only keeps account of it takes no address space for it.
+    A process maps it when it first reads or writes it: one that only keeps account of it takes no address space for it.
 
     Args:
         size_bytes: its size; pages are taken when they are first written.

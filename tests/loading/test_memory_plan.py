@@ -40,7 +40,7 @@ def test_the_sum_stays_within_the_limit_however_many_loaders_are_open(total: int
     try:
         planned = plan(total, workers=workers, slab_bytes=slab, arena_bytes=images, max_loaders=most)
     except MemoryTooSmall:
-        assert SERVICE + workers * WORKER_BYTES + total // 20 + 3 * min(slab, 16 * MIB) > total
+        assert SERVICE + workers * WORKER_BYTES + total // 10 + 3 * min(slab, 16 * MIB) > total
         return
     assert 1 <= planned.loaders <= most
     assert 0 < planned.slab_bytes <= slab

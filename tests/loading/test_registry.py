@@ -76,7 +76,7 @@ def test_a_loader_that_cannot_be_mapped_is_refused_and_comes_when_there_is_memor
                     registry.check_ready()
         registry.check_ready()
         assert fetch(registry, "train")
-    assert [each.levelname for each in caplog.records if "no loader can be opened" in each.message] == ["ERROR"], "once, not for each request"
+    assert [each.levelname for each in caplog.records if "no loader can be opened" in each.message] == ["WARNING"], "once, not for each request"
 
 
 def test_a_first_loader_that_cannot_be_mapped_leaves_the_service_up_and_not_ready() -> None:
