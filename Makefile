@@ -9,8 +9,9 @@ BENCH_FLAGS ?=
 PEERS := .venv-peers
 GENERATORS := .venv-generators
 SOAK_SECONDS ?= 3600
+UV ?= uv
 
-.PHONY: serve test test-generators soak check format bench peers clean
+.PHONY: serve test test-generators soak check format bench peers lock image-check clean
 
 serve: $(SETUP)
 	$(BIN)/batchlens serve $(SERVE_FLAGS)
@@ -40,6 +41,24 @@ bench: $(SETUP)
 	$(BIN)/python -m tests.benchmarks $(BENCH_FLAGS)
 
 peers: $(PEERS)/.setup
+
+# The versions of the image, with hashes: those that the tests here run with. Needs uv (https://docs.astral.sh/uv/), which asks PyPI; commit what it writes.
+LOCK = $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --constraint $(VENV)/.tested.txt \
+	--custom-compile-command 'make lock' --output-file
+CPU_OMITTED = torch torchvision $(shell sed -n '/^\#/!s/;.*//p' deploy/cpu-overrides.txt)
+
+lock: $(SETUP)
+	$(BIN)/python -m pip freeze --exclude-editable | grep -E '^[A-Za-z0-9._-]+==' > $(VENV)/.tested.txt
+	$(LOCK) deploy/requirements-cuda.txt --extra gpu pyproject.toml
+	$(LOCK) deploy/requirements-cpu.txt --extra gpu --override deploy/cpu-overrides.txt $(addprefix --no-emit-package ,$(CPU_OMITTED)) pyproject.toml
+	$(LOCK) deploy/requirements-build.txt deploy/requirements-build.in
+	{ grep '^#' deploy/torch.txt; grep -oE '^torch(vision)?==[^ ]+' deploy/requirements-cuda.txt; } > $(VENV)/.torch.txt
+	mv $(VENV)/.torch.txt deploy/torch.txt
+	rm $(VENV)/.tested.txt
+
+# Builds the image and runs it, where there is a container engine; says so and fails where there is none.
+image-check:
+	sh tests/image_check.sh
 
 clean:
 	rm -rf $(VENV) $(PEERS) $(GENERATORS) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis

@@ -32,6 +32,7 @@ from service.devices.selection import Selection
 from service.encoding.fingerprint import Fingerprint
 from service.errors import InvalidRecipe, InvalidSettings
 from service.loading.accounts import LoaderLimits
+from service.loading.memory_plan import MemoryPlan, service_bytes
 from service.loading.registry import Registry
 from service.processor import Processor
 from service.recipes.presets import named_recipes, resolve_recipe
@@ -122,8 +123,7 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
     named = named_recipes(settings.recipes)
     _check_split_recipes(settings, named)
     selection = Selection(inventory, settings.device)
-    limits = LoaderLimits.of(settings, Processor().memory().total_bytes)
-    registry = Registry(limits, selection.current.id, inventory.torch_device)
+    registry = Registry(LoaderLimits.of(settings, _plan_memory(settings)), selection.current.id, inventory.torch_device)
     catalogue = Catalogue.open(settings, progress)
     _log_findings(settings, catalogue)
     return Services(
@@ -136,6 +136,14 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
         fingerprint=Fingerprint.of_this_process(),
         metrics=Metrics(registry.reports, inventory.devices, catalogue.availability),
     )
+
+
+def _plan_memory(settings: Settings) -> MemoryPlan:
+    """Share the memory out, and log how; a warning where it is less than the settings say."""
+    processor = Processor()
+    plan = MemoryPlan.of(settings, processor.memory(), service_bytes(settings.workers, processor), processor.address_space())
+    _LOG.log(logging.WARNING if plan.is_less_than(settings) else logging.INFO, "%s", plan)
+    return plan
 
 
 def _check_split_recipes(settings: Settings, named: Mapping[str, str]) -> None:

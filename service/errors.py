@@ -15,7 +15,7 @@
     │   └── SampleChanged  SampleUnavailable  RenderCrashed
     ├── VersionGone              a pinned dataset version is no longer served
     ├── Unavailable              not now; try again after `retry_after_seconds`
-    │   ├── QueueFull  NoSlot  ShuttingDown  NotReady
+    │   ├── QueueFull  NoSlot  InsufficientMemory  ShuttingDown  NotReady
     │   └── DatasetUnavailable
     ├── DeadlineExceeded         the work took longer than the deadline
     ├── RenderFailed             a fault of the service's own while rendering
@@ -23,7 +23,7 @@
     │   └── ForeignHost  ForeignOrigin  MissingToken  WritesForbidden
     ├── InternalError            the fault is the service's own
     └── StartupError             the service cannot start like this
-        └── NoDatasetFound  InvalidDataset  InvalidSettings
+        └── NoDatasetFound  InvalidDataset  InvalidSettings  MemoryTooSmall
 
 A class's `code` is stable and part of the public contract. Messages quote the bad value and say what is allowed. Nothing here knows HTTP: `service.api.errors`
 maps classes to statuses.
@@ -266,6 +266,12 @@ class NoSlot(Unavailable):
     code = "no-slot"
 
 
+class InsufficientMemory(Unavailable):
+    """The memory for this split's loader cannot be had at the moment."""
+
+    code = "insufficient-memory"
+
+
 class ShuttingDown(Unavailable):
     """The service or this loader is closing."""
 
@@ -356,3 +362,9 @@ class InvalidSettings(StartupError):
     """A setting is out of range or does not fit the others."""
 
     code = "invalid-settings"
+
+
+class MemoryTooSmall(StartupError):
+    """The machine, the control group or the limit of address space leaves too little memory for the service."""
+
+    code = "memory-too-small"

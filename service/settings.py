@@ -102,11 +102,17 @@ class Settings(BaseSettings):
         default="auto", pattern=r"^(auto|cpu|cuda:\d+)$", description="Device that renders: 'auto' (the first GPU, else the CPU), 'cpu' or 'cuda:N'."
     )
     workers: int = Field(default_factory=default_workers, ge=0, le=256, description="Worker processes of each loader; 0 renders in the server itself.")
-    slab_bytes: int = Field(default=512 * MEBIBYTE, ge=MEBIBYTE, description="Shared memory of each loader for rendered batches.")
+    slab_bytes: int = Field(default=512 * MEBIBYTE, ge=MEBIBYTE, description="Shared memory of each loader for rendered batches; less where memory is limited.")
     arena_bytes: int | None = Field(
-        default=None, ge=0, description="Shared memory for decoded photos, of all loaders together; a quarter of the memory if not set."
+        default=None,
+        ge=0,
+        description="Shared memory for decoded photos, of all loaders together; a quarter of the memory if not set, less where it is limited.",
     )
-    max_loaders: int = Field(default=16, ge=1, description="Loaders that may be open at once; for another one, that which has been idle longest is closed.")
+    max_loaders: int = Field(
+        default=16,
+        ge=1,
+        description="Loaders that may be open at once, fewer where memory is limited; for another one, that which has been idle longest is closed.",
+    )
     queue_length: int = Field(default=64, ge=1, description="Batches that may wait in each loader before more are refused with 503.")
     deadline_seconds: float = Field(default=30.0, gt=0, le=3600, description="Longest time a batch may take before 504.")
     max_batch_size: int = Field(default=1024, ge=1, description="Largest batch_size a request may ask.")

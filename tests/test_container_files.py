@@ -1,6 +1,7 @@
 """The container files: lint, schema and the hardening that the README promises. Nothing here needs a Docker engine."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -8,12 +9,16 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ruamel.yaml import YAML
 
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 TOOLS = Path(sys.executable).parent
+MIRRORS = {"TORCH_INDEX": None, "PIP_INDEX_URL": None}
+"""Without a value, compose passes them on where they are set."""
 
 
 def run_tool(name, *arguments):
@@ -122,7 +127,100 @@ def test_build_context_is_an_allow_list(stages):
     assert all((ROOT / each).exists() for each in allowed)
 
 
+def runs(stage):
+    return " ".join(arguments for name, arguments in stage if name == "RUN")
+
+
+def test_an_index_can_be_a_mirror(stages):
+    declared = {arguments.partition("=")[0] for name, arguments in stages[0] if name == "ARG"}
+    assert {"TORCH_INDEX", "PIP_INDEX_URL"} <= declared
+    assert "https:" not in runs(stages[0]), "an index that no argument changes"
+
+
+def test_a_new_build_after_an_edit_of_the_source_needs_no_network(stages):
+    (package,) = [stage for stage in stages if stage[0][1].startswith("dependencies AS")]
+    commands = [each for each in runs(package).split("&&") if "pip" in each]
+    assert commands
+    assert all("--no-index" in each and "--no-deps" in each for each in commands)
+    assert "--no-build-isolation" in runs(package)
+
+
+def test_the_standard_library_is_compiled_once_and_for_all(stages):
+    assert "compileall" in runs(stages[-1])
+    assert "PYTHONDONTWRITEBYTECODE=1" in last(stages[-1], "ENV")
+
+
+def test_health_is_known_soon_after_the_start(stages):
+    assert "--start-interval=1s" in last(stages[-1], "HEALTHCHECK")
+
+
+def test_labels_tell_the_commit_and_change_no_other_layer(stages):
+    assert [name for name, _ in stages[-1][-2:]] == ["ARG", "LABEL"]
+    assert 'org.opencontainers.image.revision="${REVISION}"' in last(stages[-1], "LABEL")
+
+
+# The versions
+
+
+def locked(name):
+    """Versions by package, and the lines that have no hash."""
+    text = (ROOT / "deploy" / name).read_text()
+    entries = [line for line in re.sub(r"\\\n\s*", "", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE)).splitlines() if line.strip()]
+    found = {}
+    for entry in entries:
+        requirement = Requirement(entry.partition(" --hash")[0].strip())
+        found[requirement.name] = str(requirement.specifier).removeprefix("==")
+    return found, [entry for entry in entries if "--hash=sha256:" not in entry]
+
+
+def requirements(project):
+    return [Requirement(each) for each in [*project["dependencies"], *project["optional-dependencies"]["gpu"]]]
+
+
+@pytest.mark.parametrize("name", ["requirements-cuda.txt", "requirements-cpu.txt", "requirements-build.txt"])
+def test_every_package_is_locked_with_its_hashes(name, stages):
+    versions, without = locked(name)
+    assert versions
+    assert without == []
+    uses = [each for stage in stages for each in runs(stage).split("&&") if f"/deploy/{name}" in each or f"wanted={name}" in each]
+    assert uses
+    assert all("--require-hashes" in each for each in uses)
+
+
+def test_what_is_locked_is_what_the_project_asks_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    cuda, cpu, build = (locked(f"requirements-{name}.txt")[0] for name in ("cuda", "cpu", "build"))
+    torch = locked("torch.txt")[0]
+    for requirement in requirements(project["project"]):
+        name = canonicalize_name(requirement.name)
+        assert cuda[name] in requirement.specifier, f"`make lock`: {requirement} is not {cuda[name]}"
+        assert {**cpu, **torch}[name] == cuda[name], f"`make lock`: {name} differs by variant"
+    for requirement in map(Requirement, project["build-system"]["requires"]):
+        assert build[requirement.name] in requirement.specifier
+
+
+# The check that needs an engine
+
+
+def test_without_an_engine_the_images_check_says_so_and_does_not_pass(tmp_path):
+    (tmp_path / "engine").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "engine").chmod(0o755)
+    done = subprocess.run(
+        ["sh", "tests/image_check.sh"], cwd=ROOT, env={**os.environ, "ENGINE": str(tmp_path / "engine")}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "NOT RUN: no container engine answers here" in done.stderr
+
+
 # The compose file
+
+
+def test_a_service_that_cannot_start_is_not_started_for_ever(service):
+    assert re.fullmatch(r"on-failure:\d+", service["restart"])
+
+
+def test_logs_are_bounded(service):
+    assert {"max-size", "max-file"} <= service["logging"]["options"].keys()
 
 
 def test_compose_file_fits_its_schema():
@@ -173,7 +271,7 @@ def test_a_machine_without_a_gpu_starts_only_the_cpu_service(compose):
     always = [name for name, service in compose["services"].items() if not service.get("profiles")]
     assert always == ["batchlens"]
     assert "deploy" not in compose["services"]["batchlens"]
-    assert compose["services"]["batchlens"]["build"]["args"] == {"TORCH_VARIANT": "cpu"}
+    assert compose["services"]["batchlens"]["build"]["args"] == {"TORCH_VARIANT": "cpu", **MIRRORS}
 
 
 def test_gpu_service_reserves_gpus(compose):
@@ -181,5 +279,5 @@ def test_gpu_service_reserves_gpus(compose):
     (device,) = service["deploy"]["resources"]["reservations"]["devices"]
     assert (device["driver"], device["count"]) == ("nvidia", "all")
     assert {"gpu", "compute", "utility"} <= set(device["capabilities"])
-    assert service["build"]["args"] == {"TORCH_VARIANT": "cuda"}
+    assert service["build"]["args"] == {"TORCH_VARIANT": "cuda", **MIRRORS}
     assert service["ports"] != compose["services"]["batchlens"]["ports"]

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 
-def wait_until(is_true: Callable[[], bool], seconds: float = 60) -> None:
+def wait_until(is_true: Callable[[], bool], seconds: float = 120) -> None:
     """Waits for something to come about; fails when it does not."""
     deadline = time.monotonic() + seconds
     while not is_true():

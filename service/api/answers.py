@@ -21,6 +21,7 @@ from service.errors import (
     BatchTooLarge,
     DeadlineExceeded,
     ImageTooLarge,
+    InsufficientMemory,
     NoSlot,
     QueueFull,
     RenderCrashed,
@@ -44,6 +45,7 @@ RENDERING: tuple[type[BatchlensError], ...] = (
     BatchTooLarge,
     QueueFull,
     NoSlot,
+    InsufficientMemory,
     ShuttingDown,
     DeadlineExceeded,
 )

@@ -3,9 +3,8 @@
 from dataclasses import dataclass
 from typing import Self
 
+from service.loading.memory_plan import MemoryPlan
 from service.settings import Settings
-
-_ARENA_SHARE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +18,7 @@ class LoaderLimits:
         deadline_seconds: longest time a batch may take.
         arena_bytes: shared memory for decoded photos, of all loaders together.
         loaders: that may be open at once.
+        plan: how the memory is shared out; None where nothing bounds it.
     """
 
     workers: int
@@ -27,17 +27,21 @@ class LoaderLimits:
     deadline_seconds: float
     arena_bytes: int
     loaders: int = 16
+    plan: MemoryPlan | None = None
 
     @classmethod
-    def of(cls, settings: Settings, memory_bytes: int) -> Self:
-        """Reads the limits from the settings.
+    def of(cls, settings: Settings, plan: MemoryPlan) -> Self:
+        """Return the limits of loaders, within what the memory has been shared out for."""
+        return cls(settings.workers, plan.slab_bytes, settings.queue_length, settings.deadline_seconds, plan.arena_bytes, plan.loaders, plan)
 
-        Args:
-            settings: of the service.
-            memory_bytes: what the machine has; a quarter of it is for decoded photos where the settings do not say.
-        """
-        arena_bytes = memory_bytes // _ARENA_SHARE if settings.arena_bytes is None else settings.arena_bytes
-        return cls(settings.workers, settings.slab_bytes, settings.queue_length, settings.deadline_seconds, arena_bytes, settings.max_loaders)
+    @property
+    def body_bytes(self) -> int:
+        """Memory for copies of batches that are being sent, of all loaders together."""
+        return self.slab_bytes if self.plan is None else self.plan.body_bytes
+
+    def arena_bytes_beside(self, loaders: int) -> int:
+        """Return how much memory decoded images may take while so many loaders are open."""
+        return self.arena_bytes if self.plan is None else self.plan.arena_bytes_beside(loaders)
 
 
 @dataclass(slots=True)

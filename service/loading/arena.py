@@ -32,12 +32,29 @@ class Budget:
 
     Args:
         size_bytes: of all of them together.
+
+    Attributes:
+        size_bytes: the same; less while memory is needed elsewhere.
+        most_bytes: what it can be at the most.
     """
 
     def __init__(self, size_bytes: int) -> None:
-        self.size_bytes = size_bytes
+        self.size_bytes = self.most_bytes = size_bytes
         self._lock = threading.Lock()
         self._free_bytes = size_bytes
+
+    @property
+    def is_exceeded(self) -> bool:
+        """Whether more is taken than there is since it was made smaller."""
+        with self._lock:
+            return self._free_bytes < 0
+
+    def resize(self, size_bytes: int) -> None:
+        """Make it smaller or larger, up to what it was at first; what is taken stays taken."""
+        with self._lock:
+            size_bytes = min(size_bytes, self.most_bytes)
+            self._free_bytes += size_bytes - self.size_bytes
+            self.size_bytes = size_bytes
 
     def take(self, size_bytes: int) -> bool:
         """Takes a part, if there is so much."""
@@ -109,7 +126,7 @@ class Arena:
     """
 
     def __init__(self, budget: Budget) -> None:
-        self.memory = SharedMemory(align(budget.size_bytes))
+        self.memory = SharedMemory(align(budget.most_bytes))
         self.samples = 0
         self.used_bytes = 0
         self._budget = budget

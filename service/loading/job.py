@@ -30,8 +30,16 @@ Claim = Callable[[int], Callable[[], None] | None]
 """Takes the size of views in bytes; gives what ends the claim, or None where there can be none."""
 
 
+Copy = Callable[[memoryview], memoryview]
+"""Copies a view that could not be claimed."""
+
+
 def _no_claim(_: int) -> None:
     return None
+
+
+def _copy(view: memoryview) -> memoryview:
+    return memoryview(bytes(view))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +52,7 @@ class Delivery:
         is_reused: whether it was rendered for someone else, or earlier.
         device_kind: "cpu" or "cuda", where it was rendered.
         claim: makes a further claim to the batch.
+        copy: copies what cannot be claimed.
     """
 
     batch: Batch
@@ -51,6 +60,7 @@ class Delivery:
     is_reused: bool
     device_kind: str
     claim: Claim = _no_claim
+    copy: Copy = _copy
 
     def keep(self, pieces: Iterable[bytes | memoryview]) -> list[bytes | memoryview]:
         """Makes pieces of a body safe to send after the batch is let go.
@@ -62,7 +72,7 @@ class Delivery:
             the same pieces. The slot is not used again for as long as anybody, a socket's send buffer for instance, holds one of these views; where too much is
             held like that already, copies take their place.
         """
-        return [piece if isinstance(piece, bytes) or self._keep(piece) else bytes(piece) for piece in pieces]
+        return [piece if isinstance(piece, bytes) or self._keep(piece) else self.copy(piece) for piece in pieces]
 
     def _keep(self, view: memoryview) -> bool:
         block, owner = self.batch.block, view.obj

@@ -41,7 +41,7 @@ class SampleSizes:
         if exact > available_bytes:
             raise BatchTooLarge(
                 f"A batch of {count_of(len(job.order), 'sample')} needs {exact:,} bytes with this recipe; a loader has {available_bytes:,} for batches."
-                " Ask for a smaller batch_size, or raise BATCHLENS_SLAB_BYTES.",
+                " Ask for a smaller batch_size, or raise BATCHLENS_SLAB_BYTES and, where a memory limit has lowered it, that limit.",
                 needed_bytes=exact,
                 available_bytes=available_bytes,
             )
@@ -120,6 +120,11 @@ class Setbacks:
 
     def __init__(self) -> None:
         self._fruitless = 0
+
+    @property
+    def is_lasting(self) -> bool:
+        """Whether there were so many in a row that new workers come after pauses only."""
+        return self._fruitless > _FRUITLESS_DEATHS
 
     def clear(self) -> None:
         """Takes note of work done."""

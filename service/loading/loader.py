@@ -24,7 +24,7 @@ from service.loading.crew import GOODBYE_SECONDS
 from service.loading.executor import DeviceExecutor, DeviceOutcome
 from service.loading.job import Delivery, Job, Ticket
 from service.loading.lessons import Crashes, SampleSizes
-from service.loading.loans import Loans
+from service.loading.loans import Copies, Loans
 from service.loading.order import Order
 from service.loading.readahead import ReadAhead
 from service.loading.store import Store
@@ -50,9 +50,24 @@ class Loader:
         budget: memory for decoded pixels, shared with other loaders.
         device_id: where to render.
         executor: who renders there; None for the workers themselves.
+        copies: memory for copies of batches that are sent, shared with other loaders; of its own by default.
+
+    Raises:
+        InsufficientMemory: its memory cannot be mapped.
+        OSError: there are no more descriptors.
+        RuntimeError: there are no more threads.
     """
 
-    def __init__(self, name: str, reader: Reader, limits: LoaderLimits, budget: Budget, device_id: str, executor: DeviceExecutor | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        reader: Reader,
+        limits: LoaderLimits,
+        budget: Budget,
+        device_id: str,
+        executor: DeviceExecutor | None,
+        copies: Copies | None = None,
+    ) -> None:
         self._name = name
         self._limits = limits
         self._device_id, self._executor = device_id, executor
@@ -65,13 +80,18 @@ class Loader:
         self._waiting: deque[Job] = deque()
         self._executing: set[Job] = set()
         self._loans = Loans(limits.slab_bytes // 2)
+        self._copies = copies or Copies(limits.body_bytes)
         self._sample_sizes = SampleSizes()
         self._crashes = Crashes()
         self._version = ""
         self._is_starved = False
         self._is_closed = False
         self._workshop = Workshop(name, reader, limits, self._store.slab.memory, self._arena, self._lock, self._take, self._mourn)
-        self._ticker = Ticker(f"deadline {name}", self._enforce_deadline)
+        try:
+            self._ticker = Ticker(f"deadline {name}", self._enforce_deadline)
+        except RuntimeError:
+            self._workshop.stop()
+            raise
 
     @property
     def is_complete(self) -> bool:
@@ -79,9 +99,9 @@ class Loader:
         return self._workshop.is_complete
 
     @property
-    def has_workers(self) -> bool:
-        """Whether a worker lives, or none is needed."""
-        return not self._limits.workers or bool(self._workshop.pids)
+    def is_failing(self) -> bool:
+        """Whether its workers have died again and again without having done anything."""
+        return self._workshop.is_failing
 
     @property
     def is_idle(self) -> bool:
@@ -99,7 +119,7 @@ class Loader:
         ticket = self.submit(order)
         try:
             delivery = await asyncio.wrap_future(ticket.future)
-            yield replace(delivery, claim=partial(self._claim, ticket.job))
+            yield replace(delivery, claim=partial(self._claim, ticket.job), copy=self._copies.copy)
         finally:
             self.release(ticket)
 
@@ -147,6 +167,11 @@ class Loader:
             self._store.discard_other_devices(device_id)
             self._arena.clear()
 
+    def drop_images(self) -> None:
+        """Give the memory of decoded images back, for others that need it."""
+        with self._lock:
+            self._arena.clear()
+
     def close(self, patience_seconds: float = GOODBYE_SECONDS) -> None:
         """Finishes what the workers have in hand, refuses what waits, ends them and gives the memory back. Once is enough; more do no harm.
 
@@ -189,10 +214,13 @@ class Loader:
             }
 
     def _claim(self, job: Job, size_bytes: int) -> Callable[[], None] | None:
-        """Claims a finished batch once more, for views of it that are still being sent; see `Loans.lend`."""
+        """Claims a finished batch once more, for views of it that are still being sent; None where memory for a copy was reserved instead."""
         with self._lock:
             self._take_back()
-            return self._loans.lend(job, size_bytes)
+            end = self._loans.lend(job, size_bytes)
+            if end is None and not self._copies.reserve(size_bytes):
+                end = self._loans.lend(job, size_bytes, is_bounded=False)
+            return end
 
     def _take_back(self) -> None:
         for job in self._loans.take_back():

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import torch
 
-from service.errors import NotFound, NotReady, QueueFull, ShuttingDown, UnknownLoader
+from service.errors import InsufficientMemory, NotFound, NotReady, QueueFull, ShuttingDown, UnknownLoader
 from service.loading.accounts import LoaderLimits
 from service.loading.arena import Budget
 from service.loading.executor import DeviceExecutor
 from service.loading.job import Delivery
 from service.loading.loader import Loader
+from service.loading.loans import Copies
 from service.loading.order import Order
+from service.loading.slab import Slab
 from service.sources.source import Dataset
 
 Name = tuple[str, str]
-_RESTART_SECONDS = 5.0
-"""How long workers may be gone before batches count as not renderable: requests wait for their successors meanwhile."""
+_LOG = logging.getLogger(__name__)
+_TRIES = 3
+"""Times that a request tries to open a loader while others are closed for it."""
+
+_CLOSING_SECONDS = 5.0
+"""Longest time that a request waits for a loader to close."""
 
 
 class Registry:
@@ -32,12 +40,13 @@ class Registry:
         limits: what each loader may use.
         device_id: where to render at first.
         torch_device: turns a device's id into torch's device.
-        now: a monotonic clock, in seconds.
     """
 
-    def __init__(self, limits: LoaderLimits, device_id: str, torch_device: Callable[[str], torch.device], now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: LoaderLimits, device_id: str, torch_device: Callable[[str], torch.device]) -> None:
         self._limits = limits
         self._budget = Budget(limits.arena_bytes)
+        self._copies = Copies(limits.body_bytes)
+        self._failed: dict[Name, str] = {}
         self._device_id = device_id
         self._torch_device = torch_device
         self._lock = threading.Lock()
@@ -46,30 +55,35 @@ class Registry:
         self._clock = itertools.count()
         self._closing: list[threading.Thread] = []
         self._executors: dict[str, DeviceExecutor] = {}
-        self._now = now
-        self._seen_ready_seconds = float("-inf")
+        self._is_ready = False
         self._is_closed = False
 
     def start(self, dataset: Dataset) -> None:
-        """Opens a first loader, so that the first request finds workers; returns at once."""
-        self._open(dataset, next(iter(dataset.splits)))
+        """Open a first loader, so that the first request finds workers; returns at once.
+
+        Where its memory cannot be had, the service is not ready.
+        """
+        with suppress(InsufficientMemory):  # Logged, and told by `check_ready`.
+            self._open(dataset, next(iter(dataset.splits)))
 
     def check_ready(self) -> None:
-        """Says whether batches can be rendered: at first by a loader whose workers are all there, later by one that has any, or had a moment ago.
+        """Says whether batches can be rendered.
 
         Raises:
-            NotReady: workers are still starting, or keep dying.
+            NotReady: workers are still starting, or die as soon as they start, or there is no memory for a loader that
+                was asked for.
             ShuttingDown: the registry is closed.
         """
         if self._is_closed:
             raise ShuttingDown("The service is shutting down.")
         with self._lock:
             loaders = list(self._loaders.values())  # None: all were closed on demand, and the next request opens one.
-        was_ready = self._seen_ready_seconds > float("-inf")
-        if not loaders or any(loader.has_workers if was_ready else loader.is_complete for loader in loaders):
-            self._seen_ready_seconds = self._now()
-        elif self._now() - self._seen_ready_seconds > _RESTART_SECONDS:
-            raise NotReady("The workers keep dying; the log has the details." if was_ready else "The workers are still starting.")
+            self._check_failed()
+        self._is_ready = self._is_ready or not loaders or any(loader.is_complete for loader in loaders)
+        if not self._is_ready:
+            raise NotReady("The workers are still starting.")
+        if loaders and all(loader.is_failing for loader in loaders):
+            raise NotReady("The workers of every loader die before they have done anything; the log says how.")
 
     @asynccontextmanager
     async def fetch(self, order: Order) -> AsyncIterator[Delivery]:
@@ -80,7 +94,17 @@ class Registry:
         Raises:
             BatchlensError: whatever stands in the way.
         """
-        async with self._open(order.dataset, order.split.name).fetch(order) as delivery:
+        for _ in range(_TRIES - 1):
+            try:
+                loader = self._open(order.dataset, order.split.name)
+            except InsufficientMemory:
+                if not await asyncio.to_thread(self._wait_for_closing):
+                    raise
+            else:
+                break
+        else:
+            loader = self._open(order.dataset, order.split.name)
+        async with loader.fetch(order) as delivery:
             yield delivery
 
     def report(self, dataset: str, split: str) -> dict[str, Any]:
@@ -109,6 +133,7 @@ class Registry:
         with self._lock:
             loader = self._loaders.pop((dataset, split), None)
             known = list(self._loaders)
+            self._share_images()
         if loader is None:
             raise _unknown((dataset, split), known)
         loader.close(self._limits.deadline_seconds)
@@ -118,6 +143,7 @@ class Registry:
         with self._lock:
             for name in [each for each in self._loaders if each[0] == dataset.name and each[1] not in dataset.splits]:
                 self._begin_to_close(name)
+            self._share_images()
 
     def move(self, device_id: str) -> None:
         """Renders on another device from now on; what is under way ends where it began, so no request fails."""
@@ -147,30 +173,93 @@ class Registry:
                 raise ShuttingDown("The service is shutting down.")
             if name not in self._loaders:
                 self._make_room()
-                self._loaders[name] = Loader("/".join(name), dataset.reader, self._limits, self._budget, self._device_id, self._executor(self._device_id))
+                self._loaders[name] = self._new_loader(name, dataset)
+                self._failed.pop(name, None)
+                self._share_images()
             self._uses[name] = next(self._clock)
             return self._loaders[name]
 
+    def _new_loader(self, name: Name, dataset: Dataset) -> Loader:
+        """Return a loader that was not there before.
+
+        Raises:
+            InsufficientMemory: its memory, descriptors or threads cannot be had.
+        """
+        text = "/".join(name)
+        try:
+            executor = self._executor(self._device_id)
+            return Loader(text, dataset.reader, self._limits, self._budget, self._device_id, executor, self._copies)
+        except (InsufficientMemory, MemoryError, OSError, RuntimeError) as exc:
+            reason = str(exc) or type(exc).__name__
+            if self._failed.get(name) != reason:
+                _LOG.warning("no loader can be opened for %s: %s", text, reason)
+            self._failed[name] = reason
+            self._close_longest_idle()  # What it holds is what is missing.
+            raise InsufficientMemory(f"No loader can be opened for {text}: {reason}") from exc
+
     def _make_room(self) -> None:
-        """Closes the loader that has been idle longest, where as many are open as may be.
+        """See to it that another loader may be opened: closes the one idle longest, where as many are open as may be.
 
         Raises:
             QueueFull: none is idle.
+            InsufficientMemory: one is being closed; its memory is not free yet.
         """
         most = self._limits.loaders
-        if len(self._loaders) < most:
-            return
+        if len(self._loaders) >= most and not self._close_longest_idle():
+            raise QueueFull(
+                f"{most} loaders are open, as many as BATCHLENS_MAX_LOADERS and the memory allow, and all of them are busy.",
+            )
+        if len(self._loaders) + len(self._still_closing()) >= most:
+            raise InsufficientMemory("Another loader is being closed to make room for this one.")
+
+    def _close_longest_idle(self) -> bool:
+        """Begin to close the loader that has been idle longest; return whether there was one."""
         idle = [name for name, loader in self._loaders.items() if loader.is_idle]
-        if not idle:
-            raise QueueFull(f"All loaders that BATCHLENS_MAX_LOADERS allows are open and busy: {most}.")
-        self._begin_to_close(min(idle, key=self._uses.__getitem__))
+        if idle:
+            self._begin_to_close(min(idle, key=self._uses.__getitem__))
+        return bool(idle)
+
+    def _share_images(self) -> None:
+        """Give decoded images the memory that open loaders leave; those of the loaders used least recently go first."""
+        self._budget.resize(self._limits.arena_bytes_beside(len(self._loaders)))
+        for name in sorted(self._loaders, key=lambda each: self._uses.get(each, -1)):
+            if self._budget.is_exceeded:
+                self._loaders[name].drop_images()
+
+    def _check_failed(self) -> None:
+        """Look again whether there is memory for loaders that could not be opened.
+
+        Raises:
+            NotReady: there still is none.
+        """
+        if not self._failed:
+            return
+        try:
+            Slab(self._limits.slab_bytes)
+        except (InsufficientMemory, OSError) as exc:
+            name, reason = next(iter(self._failed.items()))
+            raise NotReady(f"No loader can be opened for {'/'.join(name)}: {reason}") from exc
+        self._failed.clear()
+
+    def _still_closing(self) -> list[threading.Thread]:
+        self._closing = [each for each in self._closing if each.is_alive()]
+        return self._closing
+
+    def _wait_for_closing(self) -> bool:
+        """Wait until loaders that are being closed have given back their memory; return whether there were any."""
+        with self._lock:
+            closing = list(self._closing)
+        ends = time.monotonic() + _CLOSING_SECONDS
+        for thread in closing:
+            thread.join(max(0.0, ends - time.monotonic()))
+        return bool(closing)
 
     def _begin_to_close(self, name: Name) -> None:
         """Closes a loader in a thread of its own: nobody is to wait for its workers' end."""
         loader = self._loaders.pop(name)
-        self._closing = [each for each in self._closing if each.is_alive()]
-        self._closing.append(threading.Thread(target=loader.close, name=f"close {'/'.join(name)}"))
-        self._closing[-1].start()
+        thread = threading.Thread(target=loader.close, name=f"close {'/'.join(name)}")
+        self._closing = [*self._still_closing(), thread]
+        thread.start()
 
     def _executor(self, device_id: str) -> DeviceExecutor | None:
         """Gives the thread that renders on a device; None for the CPU, where workers do everything."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import mmap
 import os
 from contextlib import suppress
+from functools import cached_property
 from multiprocessing.reduction import DupFd
 from typing import Any
 
@@ -13,23 +15,27 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from service.errors import InsufficientMemory
 from service.loading.gaps import Gaps, align
 
 _MADV_POPULATE_WRITE = 23
 """From Linux 5.14 on; `mmap` has no name for it yet (madvise(2))."""
+
+_PUNCH_HOLE_KEEP_SIZE = 0x03
+"""`os` has no `fallocate` with a mode (fallocate(2)); unlike MADV_REMOVE it needs no mapping."""
+
+_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
+_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 
 
 class SharedMemory:
     """A block of anonymous memory that worker processes can map too.
 
     It has no name (`memfd_create`), so it needs no `/dev/shm`, counts to the container's own memory and is gone with the last process that maps it. Linux only.
+    A process maps it when it first reads or writes it: one that only keeps account of it takes no address space for it.
 
     Args:
         size_bytes: its size; pages are taken when they are first written.
-
-    Attributes:
-        bytes: all of it, as a tensor.
-        array: the same, as a NumPy array: its slices cost less.
     """
 
     def __init__(self, size_bytes: int, _descriptor: int | None = None) -> None:
@@ -38,9 +44,30 @@ class SharedMemory:
             _descriptor = os.memfd_create("batchlens", os.MFD_CLOEXEC)
             os.ftruncate(_descriptor, size_bytes)
         self._descriptor = _descriptor
-        self._map = mmap.mmap(_descriptor, size_bytes)
-        self.bytes: Tensor = torch.frombuffer(self._map, dtype=torch.uint8)
-        self.array: npt.NDArray[np.uint8] = self.bytes.numpy()
+
+    @cached_property
+    def bytes(self) -> Tensor:
+        """All of it, as a tensor.
+
+        Raises:
+            InsufficientMemory: this process may not map so much.
+        """
+        return torch.frombuffer(self._map, dtype=torch.uint8)
+
+    @cached_property
+    def array(self) -> npt.NDArray[np.uint8]:
+        """The same as `bytes`, as a NumPy array: its slices cost less. Raises what `bytes` raises."""
+        return self.bytes.numpy()
+
+    @cached_property
+    def _map(self) -> mmap.mmap:
+        try:
+            return mmap.mmap(self._descriptor, self.size_bytes)
+        except OSError as exc:
+            raise InsufficientMemory(
+                f"{self.size_bytes:,} bytes of shared memory cannot be mapped: {exc.strerror}."
+                " Lower BATCHLENS_SLAB_BYTES or BATCHLENS_ARENA_BYTES, or raise the limit of address space (ulimit -v)."
+            ) from exc
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Hands the descriptor to a process that is being started; works only then."""
@@ -82,8 +109,8 @@ class SharedMemory:
         end = self.size_bytes if size_bytes is None else offset + size_bytes
         start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
         whole_pages = (end if end == self.size_bytes else end // mmap.PAGESIZE * mmap.PAGESIZE) - start
-        if whole_pages > 0:
-            self._map.madvise(mmap.MADV_REMOVE, start, whole_pages)
+        if whole_pages > 0 and _fallocate(self._descriptor, _PUNCH_HOLE_KEEP_SIZE, start, whole_pages):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
     def view(self, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Maps a tensor onto the memory.
@@ -108,10 +135,14 @@ class Slab:
 
     Args:
         size_bytes: of the whole.
+
+    Raises:
+        InsufficientMemory: this process may not map so much.
     """
 
     def __init__(self, size_bytes: int) -> None:
         self.memory = SharedMemory(size_bytes)
+        _ = self.memory.bytes  # Mapped at once: what cannot be mapped is to fail here, not when a batch is done.
         self._gaps = Gaps(size_bytes)
         self._used: dict[int, int] = {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from service.errors import ShuttingDown
@@ -15,6 +16,8 @@ Engage = Callable[[Callable[[Crew, Outcome], None], Callable[[Crew, Death], None
 """Makes a crew that is not started yet; takes whom it tells about outcomes and about its death."""
 
 _LOG = logging.getLogger(__name__)
+_PROVEN_SECONDS = 2.0
+"""A crew that lives for so long is taken to be sound, even where nobody has given it anything to do."""
 
 
 class Succession:
@@ -43,6 +46,13 @@ class Succession:
     def crew(self) -> Crew:
         """The one that works. The loader holds the lock while it hands it something to do; what else a crew can do needs no lock."""
         return self._crew
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether crews have died again and again without having done anything, and the present one is not proven either."""
+        crew = self._crew
+        is_proven = crew.is_complete and time.monotonic() - crew.started_seconds > _PROVEN_SECONDS
+        return self._setbacks.is_lasting and not is_proven
 
     def stop(self, patience_seconds: float = GOODBYE_SECONDS) -> None:
         """Ends the crew, and lets none follow it. The loader does not hold the lock.

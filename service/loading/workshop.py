@@ -97,6 +97,11 @@ class Workshop:
         """Whether all workers live. Needs no lock."""
         return self._crews.crew.is_complete
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether workers have died again and again without having done anything. Needs no lock."""
+        return self._crews.is_failing
+
     def hand_out(self, job: Job, offset: int, size_bytes: int, *, is_shared: bool) -> None:
         """Gives a job to the workers.
 

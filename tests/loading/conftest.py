@@ -1,6 +1,7 @@
 """Loaders over generated images, and orders for them."""
 
 import hashlib
+import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -10,6 +11,7 @@ import pytest
 from service.loading.accounts import LoaderLimits
 from service.loading.arena import Budget
 from service.loading.executor import DeviceExecutor
+from service.loading.forkserver import START_METHOD, preload
 from service.loading.job import Delivery
 from service.loading.loader import Loader
 from service.loading.order import Order
@@ -63,6 +65,15 @@ def take(loader: Loader, wanted: Order, use: Callable[[Delivery], object] = dige
 def position_of(index: int, *, epoch: int = 0) -> int:
     """Finds the step that holds a sample."""
     return next(step for step in range(SIZE // 8 + 1) if index in np.asarray(order(step, epoch=epoch).plan.indices))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> None:
+    """Has the process that workers are forked from ready: on a busy machine it takes longer to load torch than some tests wait."""
+    preload()
+    first = multiprocessing.get_context(START_METHOD).Process(target=int)
+    first.start()
+    first.join()
 
 
 @pytest.fixture

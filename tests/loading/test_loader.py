@@ -3,14 +3,17 @@
 import asyncio
 import errno
 import gc
+import itertools
 import multiprocessing
 import os
 import signal
 import threading
 import weakref
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -19,6 +22,7 @@ from service.encoding.tensors import name_arrays
 from service.errors import BatchTooLarge, DeadlineExceeded, NoSlot, QueueFull, RenderCrashed, RenderFailed, ShuttingDown, StepFailed, UnreadableImage
 from service.loading.executor import DeviceExecutor
 from service.loading.loader import Loader
+from service.loading.order import Order
 from service.loading.slab import SharedMemory
 from service.loading.worker_process import WorkerProcess
 from tests.loading.conftest import DATASET, OpenLoader, digest, make_dataset, order, position_of, take
@@ -36,9 +40,21 @@ def gate(tmp_path: Path) -> Path:
 def hold(open_loader: OpenLoader, gate: Path, **limits: object) -> Loader:
     """Opens a loader whose one worker is busy until the gate opens."""
     loader = open_loader(GatedReader(gate), **{"workers": 1, **limits})
+    wait_until(lambda: loader.is_complete)  # Else a short deadline may pass before the worker is there.
     loader.submit(order(7, epoch=99))
     wait_until(gate.with_name("started").exists)
     return loader
+
+
+def take_in_the_end(loader: Loader, wanted: Order) -> None:
+    """Asks again where a short deadline has passed: this machine may have other things to do."""
+
+    def is_taken() -> bool:
+        with suppress(DeadlineExceeded):
+            return bool(take(loader, wanted))
+        return False
+
+    wait_until(is_taken)
 
 
 def test_two_requests_for_one_batch_share_one_rendering(open_loader: OpenLoader, gate: Path) -> None:
@@ -98,12 +114,12 @@ def test_a_late_worker_is_not_blamed_on_its_sample(open_loader: OpenLoader, gate
         before = loader.report()["restarts"]
         ticket = loader.submit(order(0))
         with pytest.raises(DeadlineExceeded):
-            ticket.future.result(20)
+            ticket.future.result(60)
         wait_until(lambda before=before: loader.report()["restarts"] > before)
         loader.release(ticket)
     gate.touch()
     wait_until(lambda: loader.is_complete)
-    assert take(loader, order(0))
+    take_in_the_end(loader, order(0))
 
 
 def test_workers_that_die_at_once_still_meet_the_deadline_and_closing_ends_them(open_loader: OpenLoader) -> None:
@@ -138,11 +154,11 @@ def test_a_hanging_worker_is_replaced_at_the_deadline(open_loader: OpenLoader, g
     loader = hold(open_loader, gate, deadline_seconds=4.0)
     ticket = loader.submit(order(1))
     with pytest.raises(DeadlineExceeded, match="within 4 seconds"):
-        ticket.future.result(20)
+        ticket.future.result(60)
     loader.release(ticket)
     wait_until(lambda: loader.report()["restarts"] >= 1)
     gate.touch()
-    assert take(loader, order(2))
+    take_in_the_end(loader, order(2))
 
 
 def test_a_worker_killed_while_rendering_costs_no_request(open_loader: OpenLoader, gate: Path) -> None:
@@ -251,9 +267,29 @@ def test_slow_readers_cannot_hold_all_the_memory(open_loader: OpenLoader) -> Non
             return delivery.keep(encode_safetensors(name_arrays(delivery.batch), {}))
 
     stalled = [asyncio.run(fetch(epoch)) for epoch in range(20)]
-    copies = [pieces for pieces in stalled if isinstance(pieces[1], bytes)]
+    slab = loader._store.slab.memory.array
+    copies = [pieces for pieces in stalled if not np.shares_memory(np.asarray(pieces[1]), slab)]
     assert 10 <= len(copies) < 20
     assert len({b"".join(pieces) for pieces in stalled}) == 20
+
+
+def test_copies_for_slow_readers_are_bounded_too(open_loader: OpenLoader) -> None:
+    """Beyond both bounds the batch itself is lent: others wait for memory then, and no process grows."""
+    loader = open_loader(workers=0, slab_bytes=1 << 20)
+    slab = loader._store.slab.memory.array
+
+    async def fetch(epoch: int) -> list[bytes | memoryview]:
+        async with loader.fetch(order(0, epoch=epoch)) as delivery:
+            return delivery.keep(encode_safetensors(name_arrays(delivery.batch), {}))
+
+    def stall(epochs: range) -> int:
+        stalled.extend(asyncio.run(fetch(epoch)) for epoch in epochs)
+        return sum(len(pieces[1]) for pieces in stalled if not np.shares_memory(np.asarray(pieces[1]), slab))
+
+    stalled: list[list[bytes | memoryview]] = []
+    assert 0 < stall(range(18)) <= 1 << 20
+    stalled.clear()
+    assert 0 < stall(range(18, 36)) <= 1 << 20, "what was copied is given back"
 
 
 def test_old_batches_give_way_but_never_one_that_is_being_read(open_loader: OpenLoader) -> None:
@@ -270,18 +306,23 @@ def test_old_batches_give_way_but_never_one_that_is_being_read(open_loader: Open
 
 def test_memory_held_by_readers_is_waited_for_and_then_refused(open_loader: OpenLoader) -> None:
     loader = open_loader(workers=0, slab_bytes=1 << 20, deadline_seconds=3.0)
-    held = [loader.submit(order(0, epoch=epoch)) for epoch in range(14)]  # 96 KiB each: more than there is
-    done = [ticket for ticket in held if _is_done(ticket)]
-    assert 0 < len(done) < len(held)
-    with pytest.raises(NoSlot, match="For 3 seconds there was no memory"):
-        held[-1].future.result(20)
-    for ticket in done:
+    held, refusal = [], None
+    for epoch in itertools.count():
+        ticket = loader.submit(order(0, epoch=epoch))
+        refusal = ticket.future.exception(60)
+        if refusal is None:
+            held.append(ticket)
+            assert len(held) <= 10, "96 KiB each: more than there is"
+            continue
         loader.release(ticket)
-    assert take(loader, order(0, epoch=99))
-
-
-def _is_done(ticket) -> bool:
-    return not isinstance(ticket.future.exception(20), NoSlot)
+        if isinstance(refusal, NoSlot):
+            break
+        assert isinstance(refusal, DeadlineExceeded), "only late: this machine has other things to do"
+    assert held
+    assert str(refusal).startswith("For 3 seconds there was no memory")
+    for ticket in held:
+        loader.release(ticket)
+    take_in_the_end(loader, order(0, epoch=99))
 
 
 def test_what_is_sent_keeps_its_slot_until_it_is_gone(open_loader: OpenLoader) -> None:
@@ -389,14 +430,15 @@ def test_what_a_guess_took_too_much_is_given_back(open_loader: OpenLoader) -> No
 def test_an_idle_worker_that_stands_still_is_replaced(open_loader: OpenLoader) -> None:
     """It holds the lock of the queue that all of them wait at, and has begun nothing that could be overdue."""
     loader = open_loader(workers=2, deadline_seconds=1.0)
-    take(loader, order(0))
-    pids = loader.report()["pids"]
+    take_in_the_end(loader, order(0))
+    wait_until(lambda: loader.is_complete)
+    pids, before = loader.report()["pids"], loader.report()["restarts"]
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     with pytest.raises(DeadlineExceeded):
         take(loader, order(1))
-    wait_until(lambda: loader.report()["restarts"] == 1 and loader.is_complete)
-    take(loader, order(1))
+    wait_until(lambda: loader.report()["restarts"] > before and loader.is_complete)
+    take_in_the_end(loader, order(1))
     assert not set(pids) & set(loader.report()["pids"])
 
 

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -20,14 +21,22 @@ _DROP = "exec unshare --user --map-user=1000 --map-group=1000 --keep-caps -- set
 TRAIN = "/datasets/shapes/splits/train"
 
 
-def sandbox(*writable: Path) -> tuple[str, ...]:
+def needed(*folders: Path) -> list[Path]:
+    """List these folders, the project and Python with its packages, as far as they lie below /tmp; none inside another."""
+    found = {each.absolute() for each in (*folders, ROOT, *map(Path, (sys.prefix, sys.base_prefix, *filter(None, sys.path))))}
+    below = {each for each in found if each.is_relative_to("/tmp") and each.is_dir()}
+    return sorted(each for each in below if below.isdisjoint(each.parents))
+
+
+def sandbox(*folders: Path) -> tuple[str, ...]:
     """Gives a command that runs another one as user 1000, without any right, where nothing can be written but /tmp and 64 MB of /dev/shm.
 
     Args:
-        *writable: folders to keep in sight below /tmp; read-only like the rest.
+        *folders: to keep in sight below /tmp, beside what the project itself needs there; read-only like the rest.
     """
-    keep = "".join(f"mkdir -p /mnt{folder} && mount --bind {folder} /mnt{folder} && " for folder in writable)
-    back = "".join(f"mkdir -p {folder} && mount --move /mnt{folder} {folder} && mount -o remount,bind,ro {folder} && " for folder in writable)
+    kept = [shlex.quote(str(folder)) for folder in needed(*folders)]
+    keep = "".join(f"mkdir -p /mnt{folder} && mount --bind {folder} /mnt{folder} && " for folder in kept)
+    back = "".join(f"mkdir -p {folder} && mount --move /mnt{folder} {folder} && mount -o remount,bind,ro {folder} && " for folder in kept)
     script = (
         "set -e; mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs tmpfs /mnt && "
         f"{keep}"
@@ -35,6 +44,7 @@ def sandbox(*writable: Path) -> tuple[str, ...]:
         f"{back}"
         "umount -l /mnt; for place in $(awk '$4 ~ /^rw/ {print $2}' /proc/mounts | grep -vE '^/(proc|sys|dev|tmp)(/|$)'); do"
         " mount -o remount,bind,ro $place 2>/dev/null || true; done; "
+        'cd "$PWD" || cd /; '  # Else the working directory would be the one under the new /tmp, where it can be written.
         f'{_DROP}"$@"'
     )
     return (*_UNSHARE, "sh", "-c", script, "sandbox")

@@ -9,8 +9,10 @@ import torch
 
 from service.client import RemoteLoader
 from service.loading.accounts import LoaderLimits
+from service.loading.memory_plan import MemoryPlan
 from service.loading.order import Order
 from service.loading.registry import Registry
+from service.processor import Memory
 from service.tuning.consumer import IN_FLIGHT, Log, consume
 from service.tuning.subject import Subject
 from tests.waiting import wait_until
@@ -18,7 +20,8 @@ from tests.waiting import wait_until
 
 @pytest.fixture
 def registry(make_settings) -> Iterator[Registry]:
-    opened = Registry(LoaderLimits.of(make_settings(workers=0), 1 << 30), "cpu", torch.device)
+    settings = make_settings(workers=0)
+    opened = Registry(LoaderLimits.of(settings, MemoryPlan.of(settings, Memory(1 << 30, None))), "cpu", torch.device)
     yield opened
     opened.close()
 
