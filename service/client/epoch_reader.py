@@ -70,7 +70,11 @@ class EpochReader:
         cursor = Cursor()
         cursor.__dict__.update(self._cursor.__dict__)
         cursor.rewind_to_position(None if self._share is None else self._share.steps)
-        return {**self.__dict__, "_cursor": cursor, "_passes": weakref.WeakSet(), "_latest": None}
+        return {**self.__dict__, "_cursor": cursor, "_passes": None, "_latest": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._passes = weakref.WeakSet()
 
     @property
     def position(self) -> Position:

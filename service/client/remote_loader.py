@@ -8,7 +8,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from service.client.batch_dataset import BatchDataset, StepBatchSampler, StepSampler, make_sampler, take_only
+from service.client.data_loader import DataLoaderInterface
 from service.client.delivery import Delivery
 from service.client.description import Choices, describe
 from service.client.epoch_reader import EpochReader
@@ -22,7 +22,6 @@ from service.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from service.client.delivery import Device
-    from service.client.epoch_pass import EpochPass
     from service.client.epoch_reader import MapFn
     from service.client.share import Uneven
     from service.planning.address import Address, DType, OnError
@@ -31,7 +30,7 @@ PATIENCE_SECONDS = 60.0
 """How long a batch may fail to come before the loader gives up: a server has the time to restart."""
 
 
-class RemoteLoader:
+class RemoteLoader(DataLoaderInterface):
     """Iterates over the batches of a split; one pass is one epoch. Takes the place of a `torch.utils.data.DataLoader`.
 
     Each `for` yields an epoch, (images, labels) at a time: epoch 0 first, then 1 and so on, each with an order and augmentations of its own, whether or not the
@@ -120,7 +119,7 @@ class RemoteLoader:
         with self._make_session() as session:
             self._description = description = describe(session, choices)
         delivery = Delivery(description, is_numpy=as_numpy, device=device, is_pinned=pin_memory, has_indices=with_indices, has_repeats=with_repeats)
-        self._reader = EpochReader(description, ranks, uneven, SessionKeeper(self._make_session), delivery, map_fn, prefetch)
+        super().__init__(EpochReader(description, ranks, uneven, SessionKeeper(self._make_session), delivery, map_fn, prefetch))
         _register(is_numpy=as_numpy)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -157,49 +156,6 @@ class RemoteLoader:
     def epoch(self) -> int:
         """The epoch of the batch that comes next."""
         return self._reader.position.epoch
-
-    @property
-    def batch_size(self) -> int:
-        """Samples in a full batch of this rank."""
-        return self._description.address.batch_size
-
-    @property
-    def drop_last(self) -> bool:
-        """Whether an incomplete last step is left out."""
-        return self._description.address.drop_last
-
-    @property
-    def num_workers(self) -> int:
-        """0: the work is done by the service."""
-        return 0
-
-    @property
-    def dataset(self) -> BatchDataset:
-        """The batches by (epoch, step), of the length of the split, for a DataLoader that is given `batch_sampler` and `collate_fn` of this loader."""
-        return BatchDataset(self._reader)
-
-    @property
-    def sampler(self) -> StepSampler:
-        """The steps of the next epoch; a SequentialSampler or RandomSampler of torch, and has `set_epoch`."""
-        return make_sampler(self._reader)
-
-    @property
-    def batch_sampler(self) -> StepBatchSampler:
-        """The steps of the next epoch, for `dataset`. Leaving some out costs nothing."""
-        return StepBatchSampler(self._reader)
-
-    @property
-    def collate_fn(self) -> Any:  # noqa: ANN401  as DataLoader has it
-        """Return the only batch of a list, as it is."""
-        return take_only
-
-    def __len__(self) -> int:
-        """Steps in an epoch, the same for every rank."""
-        return self._reader.share.steps
-
-    def __iter__(self) -> EpochPass:
-        """Read an epoch, or what a loaded position leaves of it. The state is that of the iterator that was made last."""
-        return self._reader.begin()
 
     def __repr__(self) -> str:
         address = self._description.address

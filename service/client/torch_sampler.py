@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch.utils.data import IterableDataset, RandomSampler, SequentialSampler
 
-from service.client.batch_dataset import BatchDataset, StepSampler
+from service.client.data_loader import BatchDataset, StepSampler
 
 if TYPE_CHECKING:
     from service.client.epoch_reader import EpochReader

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from service.client.position import Position
@@ -97,6 +97,70 @@ class StepBatchSampler(StepSampler):
 
     def __iter__(self) -> Iterator[list[Key]]:
         return iter([[key] for key in super().__iter__()])
+
+
+class DataLoaderInterface:
+    """What frameworks read of a `torch.utils.data.DataLoader`, some to make another one of it.
+
+    Args:
+        reader: reads the batches.
+    """
+
+    num_workers = 0
+    """The work is done by the service."""
+
+    prefetch_factor = None
+    persistent_workers = False
+    pin_memory = False
+    """Tensors are in page-locked memory already, if that was asked for."""
+
+    pin_memory_device = ""
+    timeout = 0
+    worker_init_fn = None
+    multiprocessing_context = None
+    generator = None
+    in_order = True
+
+    def __init__(self, reader: EpochReader) -> None:
+        self._reader = reader
+
+    @property
+    def batch_size(self) -> int:
+        """Samples in a full batch of this rank."""
+        return self._reader.description.address.batch_size
+
+    @property
+    def drop_last(self) -> bool:
+        """Whether an incomplete last step is left out."""
+        return self._reader.description.address.drop_last
+
+    @property
+    def dataset(self) -> BatchDataset:
+        """The batches by (epoch, step), of the length of the split, for a DataLoader that is given `batch_sampler` and `collate_fn` of this loader."""
+        return BatchDataset(self._reader)
+
+    @property
+    def sampler(self) -> StepSampler:
+        """The steps of the next epoch; a SequentialSampler or RandomSampler of torch, and has `set_epoch`."""
+        return make_sampler(self._reader)
+
+    @property
+    def batch_sampler(self) -> StepBatchSampler:
+        """The steps of the next epoch, for `dataset`. Leaving some out costs nothing."""
+        return StepBatchSampler(self._reader)
+
+    @property
+    def collate_fn(self) -> Callable[[Sequence[Any]], Any]:
+        """Returns the only batch of a list, as it is."""
+        return take_only
+
+    def __len__(self) -> int:
+        """Steps in an epoch, the same for every rank."""
+        return self._reader.share.steps
+
+    def __iter__(self) -> EpochPass:
+        """Read an epoch, or what a loaded position leaves of it. The state is that of the iterator that was made last."""
+        return self._reader.begin()
 
 
 def make_sampler(reader: EpochReader) -> StepSampler:
