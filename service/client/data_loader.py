@@ -57,7 +57,7 @@ class BatchDataset:
 
 
 class StepSampler:
-    """The keys of the loader's next epoch, in order. Iterating begins a pass, as iterating over the loader does.
+    """The keys of the loader's next epoch, in order. The first one begins a pass, as iterating over the loader does.
 
     Args:
         reader: whose epochs it walks through.
@@ -70,7 +70,7 @@ class StepSampler:
         return self._reader.share.steps
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._reader.take_keys())
+        yield from self._reader.take_keys()  # Only now: a DataLoader with workers makes two iterators for each pass, and reads one.
 
     def set_epoch(self, epoch: int) -> None:
         """Make the next pass the one of this epoch, and a pass that was begun without having given a batch, too.
@@ -96,7 +96,8 @@ class StepBatchSampler(StepSampler):
         self.drop_last = reader.description.address.drop_last
 
     def __iter__(self) -> Iterator[list[Key]]:
-        return iter([[key] for key in super().__iter__()])
+        for key in super().__iter__():
+            yield [key]
 
 
 class DataLoaderInterface:
@@ -151,7 +152,7 @@ class DataLoaderInterface:
 
     @property
     def collate_fn(self) -> Callable[[Sequence[Any]], Any]:
-        """Returns the only batch of a list, as it is."""
+        """A function that returns the only batch of a list."""
         return take_only
 
     def __len__(self) -> int:

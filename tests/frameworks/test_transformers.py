@@ -52,6 +52,9 @@ class LoaderTrainer(Trainer):
     def get_eval_dataloader(self, eval_dataset: Any = None) -> Any:
         return self.val
 
+    def get_test_dataloader(self, test_dataset: Any) -> Any:
+        return self.val
+
 
 class StopAfter(TrainerCallback):
     def __init__(self, step: int) -> None:
@@ -94,7 +97,11 @@ def test_training_gives_what_a_plain_loop_gives(open_loader: OpenLoader, loader:
 def test_evaluation(open_loader: OpenLoader, loader: RemoteLoader, tmp_path: Path) -> None:
     trainer, _ = train(tmp_path, loader, val=open_loader("val", shuffle=False, map_fn=to_dict), max_steps=1)
     predicted = trainer.predict(None)
-    assert len(predicted.predictions) == SIZES["val"]
+    labels = torch.cat([labels for _, labels, _ in open_loader("val", shuffle=False)])
+    images = torch.cat([images for images, _, _ in open_loader("val", shuffle=False)])
+    assert predicted.label_ids.tolist() == labels.tolist()
+    assert torch.from_numpy(predicted.predictions).allclose(trainer.model.model(images), atol=1e-6)
+    assert trainer.evaluate()["eval_loss"] == pytest.approx(nn.functional.cross_entropy(trainer.model.model(images), labels).item(), abs=1e-5)
     assert trainer.num_examples(loader) == SIZES["train"]
 
 
