@@ -39,11 +39,24 @@ class Cursor:
         self.position, self.next_start, self._chosen = self.next_start, Position(self.next_start.epoch + 1), None
         return self._latest
 
-    def give_back(self, start: PassStart) -> None:
-        """Undo a pass that gave no batch; without effect if the place was chosen anew, or another pass begun, in the meantime."""
-        if self._latest is start and self._chosen is None and self.next_start == Position(start.position.epoch + 1):
+    def give_back(self, start: PassStart) -> bool:
+        """Undo a pass that gave no batch; without effect if the place was chosen anew, or another pass begun, in the meantime.
+
+        Returns:
+            whether it had an effect.
+        """
+        is_last = self._latest is start and self._chosen is None and self.next_start == Position(start.position.epoch + 1)
+        if is_last:
             self.position = self.next_start = start.position
             self._chosen, self._latest = start.chosen, None
+        return is_last
+
+    def take_over(self, start: PassStart, follower: PassStart) -> PassStart | None:
+        """Undo a pass that gave no batch, and let the one that was begun after it have its place; return None if that did not just follow it."""
+        if follower.chosen is not None or follower.position != Position(start.position.epoch + 1) or not self.give_back(follower):
+            return None
+        self.next_start, self._chosen = start.position, start.chosen
+        return self.take()
 
     def advance(self, start: PassStart, position: Position) -> None:
         """Note a pass's progress; without effect if it is not the latest, or if a position was loaded since it began."""

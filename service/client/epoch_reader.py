@@ -105,7 +105,7 @@ class EpochReader:
         share = self.share
         if find_worker() is None:
             self._worker_reads.clear()
-        begun = EpochPass(self._cursor.take(), partial(self._read, share), self._cursor.give_back)
+        begun = EpochPass(self._cursor.take(), partial(self._read, share), self._give_up)
         self._passes.add(begun)
         self._latest = weakref.ref(begun)
         return begun
@@ -179,6 +179,14 @@ class EpochReader:
         for each in list(self._passes):
             each.abort()
         self._sessions.close()
+
+    def _give_up(self, start: PassStart) -> None:
+        """Forget a pass that gave no batch. torchdata begins one and, before it drops that, another, of which it expects the same."""
+        latest = None if self._latest is None else self._latest()
+        if latest is None or latest.has_begun:
+            self._cursor.give_back(start)
+        else:
+            latest.start = self._cursor.take_over(start, latest.start) or latest.start
 
     def _read(self, share: Share, start: PassStart) -> Generator[Any, None, None]:
         """Yield a pass's batches."""

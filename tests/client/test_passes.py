@@ -54,6 +54,10 @@ def test_an_iterator_that_is_dropped_unread_does_not_count(loader: RemoteLoader,
     loader.load_state_dict({**loader.state_dict(), "epoch": 2, "step": 3})
     iter(loader)
     assert read(loader) == epochs[2][3:]
+    first = iter(loader)
+    second = iter(loader)
+    del first
+    assert rest(second) == epochs[3], "nor for the one that was made after it"
     unread = iter(loader)
     loader.set_epoch(1)
     del unread

@@ -10,7 +10,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from service.client import RemoteLoader
 from tests.frameworks.conftest import OpenLoader
-from tests.frameworks.plain import SIZES, STEPS, Seen, epochs_of, make_model, read_seen, run_ranks, to_dict, train_plainly, weights
+from tests.frameworks.plain import BATCH_SIZE, SIZES, STEPS, Seen, epochs_of, make_model, read_seen, run_ranks, to_dict, train_plainly, weights
 
 SCRIPT = """
 import sys
@@ -95,7 +95,7 @@ def test_training_gives_what_a_plain_loop_gives(open_loader: OpenLoader, loader:
 
 
 def test_evaluation(open_loader: OpenLoader, loader: RemoteLoader, tmp_path: Path) -> None:
-    trainer, _ = train(tmp_path, loader, val=open_loader("val", shuffle=False, map_fn=to_dict), max_steps=1)
+    trainer, _ = train(tmp_path, loader, val=open_loader("val", shuffle=False, map_fn=to_dict), max_steps=1, per_device_eval_batch_size=BATCH_SIZE)
     predicted = trainer.predict(None)
     labels = torch.cat([labels for _, labels, _ in open_loader("val", shuffle=False)])
     images = torch.cat([images for images, _, _ in open_loader("val", shuffle=False)])
