@@ -8,10 +8,11 @@ SERVE_FLAGS ?=
 BENCH_FLAGS ?=
 PEERS := .venv-peers
 GENERATORS := .venv-generators
+FRAMEWORKS := .venv-frameworks
 SOAK_SECONDS ?= 3600
 UV ?= uv
 
-.PHONY: serve test test-generators soak check format bench peers lock image-check clean
+.PHONY: serve test test-generators test-frameworks soak check format bench peers lock image-check clean
 
 serve: $(SETUP)
 	$(BIN)/batchlens serve $(SERVE_FLAGS)
@@ -22,6 +23,10 @@ test: $(SETUP)
 # Clients that generators make from the API's description, for Python and TypeScript, against a real server; and a linter. Needs npm.
 test-generators: $(SETUP) $(GENERATORS)/.setup
 	$(BIN)/pytest tests/generators -m generators
+
+# The loader in other people's training loops: Lightning, accelerate, transformers, ignite, torchdata.
+test-frameworks: $(FRAMEWORKS)/.setup
+	$(FRAMEWORKS)/bin/pytest tests/frameworks
 
 # The long ones: an hour of mixed traffic, and workers killed for 30 seconds.
 soak: $(SETUP)
@@ -61,7 +66,7 @@ image-check:
 	sh tests/image_check.sh
 
 clean:
-	rm -rf $(VENV) $(PEERS) $(GENERATORS) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) $(GENERATORS) $(FRAMEWORKS) dist build .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
 
 $(SETUP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Batchlens needs Python 3.11 or later; try make PYTHON=python3.11")'
@@ -83,3 +88,9 @@ $(GENERATORS)/.setup: tests/generators/requirements.txt tests/generators/package
 	cp tests/generators/package.json $(GENERATORS)/
 	npm install --prefix $(GENERATORS) --silent --no-audit --no-fund
 	touch $(GENERATORS)/.setup
+
+# Training frameworks pin what they need as they like, so they have an environment of their own, too.
+$(FRAMEWORKS)/.setup: pyproject.toml
+	test -x $(FRAMEWORKS)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS)
+	$(FRAMEWORKS)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[frameworks]'
+	touch $(FRAMEWORKS)/.setup

@@ -13,6 +13,7 @@ from service.errors import BatchlensError, ImageTooLarge, SampleError, Unavailab
 from service.loading.accounts import LoaderLimits
 from service.loading.arena import Budget
 from service.loading.loader import Loader
+from service.loading.memory_plan import MemoryPlan, service_bytes
 from service.loading.order import Order
 from service.planning.address import Address, DType
 from service.planning.plan import Plan
@@ -114,8 +115,11 @@ class Checker:
 
     def run(self) -> Iterator[int]:
         """Check the images, and yield now and then how many more have been; the report grows meanwhile."""
-        workers = Processor().count() if self.total > IN_PROCESS else 0
-        limits = replace(LoaderLimits.of(self._settings, 0), workers=workers, arena_bytes=0)  # Each image is read once.
+        processor = Processor()
+        workers = processor.count() if self.total > IN_PROCESS else 0
+        settings = self._settings.model_copy(update={"workers": workers, "arena_bytes": 0})  # Each image is read once.
+        plan = MemoryPlan.of(settings, processor.memory(), service_bytes(workers, processor), processor.address_space())
+        limits = LoaderLimits.of(settings, plan)
         for (dataset, split), (name, order) in zip(self._splits, self._recipes, strict=True):
             loader = Loader(f"{dataset.name}/{split.name}", dataset.reader, limits, Budget(0), "cpu", None)
             try:

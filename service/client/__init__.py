@@ -5,7 +5,19 @@ from service.client import RemoteLoader
 for inputs, labels in RemoteLoader("http://lab:8000", "hymenoptera", "train", batch_size=64): ...
 """
 
-from service.client.errors import ClientError, ConnectionFailed, DatasetChanged, MalformedAnswer, PositionMismatch, RequestRefused, ServerUnavailable, TLSError
+from service.client.errors import (
+    ClientError,
+    ConnectionFailed,
+    DatasetChanged,
+    ForkedIterator,
+    MalformedAnswer,
+    PositionMismatch,
+    PositionUnknown,
+    RanksChanged,
+    RequestRefused,
+    ServerUnavailable,
+    TLSError,
+)
 from service.client.picture import Picture
 from service.client.provenance import Provenance
 from service.client.remote_loader import RemoteLoader
@@ -18,11 +30,14 @@ __all__ = [
     "ClientError",
     "ConnectionFailed",
     "DatasetChanged",
+    "ForkedIterator",
     "HttpTransport",
     "MalformedAnswer",
     "Picture",
     "PositionMismatch",
+    "PositionUnknown",
     "Provenance",
+    "RanksChanged",
     "RemoteLoader",
     "RequestRefused",
     "Row",

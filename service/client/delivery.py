@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
 from service.client import tail, torch_tail
 from service.client.description import Description
 from service.client.errors import MalformedAnswer
-from service.client.memory import Array
+from service.client.memory import Array, allocate
 from service.client.safetensors_reader import Tensors, read_safetensors
+from service.errors import InvalidParameter
 from service.planning.address import Address
 
 if TYPE_CHECKING:
@@ -27,12 +30,28 @@ class Arrays:
         labels: int64 [B].
         indices: int64 [B], positions in the split's listing.
         valid: bool [B], False where an image could not be read; None where a batch fails as a whole instead.
+        repeats: samples at the end that are there only to fill the batch up, and occur elsewhere in the epoch.
     """
 
     images: Array
     labels: Array
     indices: Array
     valid: Array | None
+    repeats: int = 0
+
+    def fill(self, donor: Arrays) -> Arrays:
+        """Return these samples and, after them, the first of another batch."""
+        valid = None if self.valid is None or donor.valid is None else _append(self.valid, donor.valid)
+        images, labels, indices = _append(self.images, donor.images), _append(self.labels, donor.labels), _append(self.indices, donor.indices)
+        return Arrays(images, labels, indices, valid, self.repeats + 1)
+
+
+def _append(array: Array, donor: Array) -> Array:
+    if len(array) and array.shape[1:] != donor.shape[1:]:
+        raise InvalidParameter(f"Samples of shapes {list(array.shape[1:])} and {list(donor.shape[1:])} cannot fill one batch; end the recipe with a crop.")
+    filled = allocate((len(array) + 1, *donor.shape[1:]), donor.dtype)
+    filled[:-1], filled[-1] = array.reshape(-1, *donor.shape[1:]), donor[0]
+    return filled
 
 
 class Delivery:
@@ -44,14 +63,16 @@ class Delivery:
         device: where torch's tensors shall be; None for the CPU.
         is_pinned: whether they pass through page-locked memory, and stay there without a device. Without a GPU it means nothing, as in torch's DataLoader.
         has_indices: whether the consumer wants indices.
+        has_repeats: whether the consumer wants to know which samples are repeated.
     """
 
-    def __init__(self, description: Description, *, is_numpy: bool, device: Device, is_pinned: bool, has_indices: bool) -> None:
+    def __init__(self, description: Description, *, is_numpy: bool, device: Device, is_pinned: bool, has_indices: bool, has_repeats: bool) -> None:
         self._description = description
         self._is_numpy = is_numpy
         self._device = device
         self._is_pinned = is_pinned
         self._has_indices = has_indices
+        self._has_repeats = has_repeats
         self._is_left_to_torch = not is_numpy and (str(device or "cpu") != "cpu" or tail.needs_torch(description.tail))
 
     def read(self, content: memoryview, address: Address) -> Arrays:
@@ -71,8 +92,10 @@ class Delivery:
         return arrays if self._is_left_to_torch else _apply_tail(arrays, self._description.tail)
 
     def hand_over(self, arrays: Arrays) -> tuple[Any, ...]:
-        """Gives (images, labels), with indices after them where wanted, and `valid` at the end where unreadable images come as zeros."""
-        extra = (*((arrays.indices,) if self._has_indices else ()), *(() if arrays.valid is None else (arrays.valid,)))
+        """Return (images, labels), then what is wanted of indices, `valid` (if unreadable images come as zeros) and a bool array of repeated samples."""
+        repeated = np.arange(len(arrays.labels)) >= len(arrays.labels) - arrays.repeats
+        wanted = ((self._has_indices, arrays.indices), (True, arrays.valid), (self._has_repeats, repeated))
+        extra = tuple(array for is_wanted, array in wanted if is_wanted and array is not None)
         if self._is_numpy:
             return (arrays.images, arrays.labels, *extra)
         images = self._place(self._as_tensor(arrays.images))

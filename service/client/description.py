@@ -1,7 +1,7 @@
 """What a loader learns before its first batch, and holds on to: addresses are complete from then on, so no server's defaults can change them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
@@ -10,7 +10,6 @@ from service.client.session import Session
 from service.client.tail import Tail, needs_torch, parse_tail
 from service.errors import InvalidParameter, UnknownSplit
 from service.planning.address import Address, DType, OnError
-from service.planning.plan import count_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +23,6 @@ class Choices:
     batch_size: int | None
     shuffle: bool | None
     drop_last: bool
-    rank: int
-    world_size: int
     dtype: DType | None
     on_error: OnError
     max_resolution: int | None
@@ -37,10 +34,9 @@ class Description:
     """A split as it is read.
 
     Attributes:
-        address: of the first batch of epoch 0, as it travels: `dtype` is that of the wire.
+        address: of the first batch of epoch 0 for a single rank, as it travels: `dtype` is that of the wire.
         classes: class names in label order.
         size: samples in the split.
-        steps: in each epoch.
         dtype: of the images that the loader yields.
         tail_text: the part of the recipe that the server leaves out; "" where it applies all of it.
         tail: what the client applies, with a last conversion to `dtype` where the recipe yields another; empty where uint8 is wanted.
@@ -49,14 +45,9 @@ class Description:
     address: Address
     classes: tuple[str, ...]
     size: int
-    steps: int
     dtype: DType
     tail_text: str
     tail: Tail
-
-    def address_of(self, epoch: int, step: int) -> Address:
-        """Gives the address of a batch."""
-        return replace(self.address, epoch=epoch, step=step)
 
 
 def describe(session: Session, choices: Choices) -> Description:
@@ -72,7 +63,7 @@ def describe(session: Session, choices: Choices) -> Description:
         dataset = session.get_json(path)
         if choices.split not in dataset["splits"]:
             raise UnknownSplit.among(choices.split, dataset["splits"])
-        asked = {name: getattr(choices, name) for name in ("seed", "recipe", "batch_size", "shuffle", "drop_last", "rank", "world_size", "dtype", "on_error")}
+        asked = {name: getattr(choices, name) for name in ("seed", "recipe", "batch_size", "shuffle", "drop_last", "dtype", "on_error")}
         max_resolution = dataset.get("max_resolution") if choices.max_resolution is None else choices.max_resolution
         query = _write_query({**asked, "max_resolution": max_resolution, "version": dataset["version"]})
         epoch = session.get_json(f"{path}/splits/{quote(choices.split, safe='')}/epochs/0?{query}")
@@ -98,15 +89,14 @@ def _compose(choices: Choices, dataset: Mapping[str, Any], epoch: Mapping[str, A
         batch_size=epoch["batch_size"],
         shuffle=epoch["shuffle"],
         drop_last=choices.drop_last,
-        rank=choices.rank,
-        world_size=choices.world_size,
+        rank=0,
+        world_size=1,
         dtype=wire,
         on_error=choices.on_error,
         max_resolution=epoch.get("max_resolution"),
     )
     size = dataset["splits"][choices.split]["size"]
-    steps = count_steps(size, address.batch_size, address.world_size, address.drop_last)
-    return Description(address, tuple(dataset["classes"]), size, steps, dtype, tail_text, tail)
+    return Description(address, tuple(dataset["classes"]), size, dtype, tail_text, tail)
 
 
 def _share_out(dtype: DType, recipe: Mapping[str, Any], is_numpy: bool) -> tuple[DType, str, Tail]:

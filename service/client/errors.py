@@ -6,7 +6,10 @@ BatchlensError
 │   ├── TLSError             a certificate is not accepted, or only one side speaks TLS; final
 │   ├── ServerUnavailable    no server gave a batch for as long as patience lasted
 │   ├── RequestRefused       a final answer in words that this client does not know, for instance a proxy's
-│   └── MalformedAnswer      an answer that is not what was asked for
+│   ├── MalformedAnswer      an answer that is not what was asked for
+│   ├── RanksChanged         a process group came up after the loader's ranks were settled, and says otherwise
+│   ├── ForkedIterator       a child process goes on with an iterator of its parent
+│   └── PositionUnknown      workers of a DataLoader read, so this process cannot say how far they are
 ├── VersionGone
 │   └── DatasetChanged       the dataset is no longer the one that the loader began with
 └── InvalidRequest
@@ -50,6 +53,24 @@ class MalformedAnswer(ClientError):
     """An answer that is not what was asked for."""
 
     code = "malformed-answer"
+
+
+class RanksChanged(ClientError):
+    """A process group came up after the loader's ranks were settled, and gives this process others; `settled` and `group` are among the facts."""
+
+    code = "ranks-changed"
+
+
+class ForkedIterator(ClientError):
+    """A child process goes on with an iterator of its parent, whose threads and connections it does not have."""
+
+    code = "forked-iterator"
+
+
+class PositionUnknown(ClientError):
+    """Workers of a DataLoader read copies of the loader, so the loader cannot say how many of their batches were used."""
+
+    code = "position-unknown"
 
 
 class DatasetChanged(VersionGone):

@@ -1,7 +1,7 @@
 """A place in training: the next batch, and everything that decides which samples come from there on."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.client.errors import DatasetChanged, PositionMismatch
@@ -9,6 +9,7 @@ from service.planning.address import Address
 from service.plural import count_of
 
 _FORMAT = 1
+_ORIGIN = "worker_origin"
 _SHARED = ("dataset", "split", "recipe", "seed", "shuffle", "drop_last", "on_error")
 
 
@@ -19,10 +20,37 @@ class Position:
     Attributes:
         epoch: which pass over the split.
         step: how many steps of it are done; as many as the epoch has where only its end is left.
+        origin: in a worker of a DataLoader, the step at which the workers began to share the pass; None elsewhere.
     """
 
     epoch: int
     step: int = 0
+    origin: int | None = None
+
+    def skip_end(self, steps: int) -> "Position":
+        """Return the beginning of the next epoch if nothing but the end of this one is left.
+
+        A worker's position stays: its share of a pass may end before the pass does.
+        """
+        return Position(self.epoch + 1) if self.origin is None and self.step >= steps else self
+
+    def in_worker(self) -> "Position":
+        """Return this position as that of a worker of a DataLoader, whose pass begins here unless it began earlier."""
+        return self if self.origin is not None else replace(self, origin=self.step)
+
+    def share(self, steps: int, worker: int, workers: int) -> range:
+        """Return the steps from here to the end that one worker of a DataLoader reads.
+
+        Every step counts from where the pass began, so each is read once even if the workers go on from different places. A DataLoader takes from its
+        workers in turn, so the batches come out in order.
+
+        Args:
+            steps: in an epoch.
+            worker: which one, from 0.
+            workers: number of workers.
+        """
+        done = 0 if self.origin is None else self.step - self.origin
+        return range(self.step + (worker - done) % workers, steps, workers)
 
 
 def save_position(position: Position, address: Address) -> dict[str, Any]:
@@ -35,6 +63,8 @@ def save_position(position: Position, address: Address) -> dict[str, Any]:
     shared = {name: getattr(address, name) for name in _SHARED}
     if address.max_resolution is not None:
         shared["max_resolution"] = address.max_resolution
+    if position.origin is not None:
+        shared[_ORIGIN] = position.origin
     samples = address.batch_size * address.world_size
     return {"format": _FORMAT, **shared, "version": address.version, "samples_in_step": samples, "epoch": position.epoch, "step": position.step}
 
@@ -55,7 +85,8 @@ def load_position(state: Mapping[str, Any], address: Address, steps: int) -> Pos
     """
     try:
         saved = {"max_resolution": None, **state}
-        position = Position(int(saved["epoch"]), int(saved["step"]))
+        origin = saved.get(_ORIGIN)
+        position = Position(int(saved["epoch"]), int(saved["step"]), None if origin is None else int(origin))
         expected = {"max_resolution": None, **save_position(position, address)}
         differing = {name: (saved[name], value) for name, value in expected.items() if saved[name] != value}
     except (KeyError, TypeError, ValueError) as exc:

@@ -1,5 +1,6 @@
 """Fetching ahead: several requests at once, results in order."""
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -23,6 +24,7 @@ def fetch_ahead(fetch: Callable[[K], T], keys: Iterable[K], depth: int, abort: C
         abort: makes calls of `fetch` that are under way return soon; called unless all keys were fetched.
     """
     own: set[int] = set()
+    pid = os.getpid()
     pool = ThreadPoolExecutor(depth, "batchlens prefetch", lambda: own.add(threading.get_ident()))
     upcoming = iter(keys)
     waiting: deque[Future[T]] = deque()
@@ -36,6 +38,7 @@ def fetch_ahead(fetch: Callable[[K], T], keys: Iterable[K], depth: int, abort: C
             del result  # Not to be kept while waiting for the next.
         is_complete = True
     finally:
-        if not is_complete:
-            abort()
-        pool.shutdown(wait=threading.get_ident() not in own, cancel_futures=True)  # The garbage collector may run this in any thread.
+        if os.getpid() == pid:  # A forked child has neither the threads nor a say in what they do.
+            if not is_complete:
+                abort()
+            pool.shutdown(wait=threading.get_ident() not in own, cancel_futures=True)  # The garbage collector may run this in any thread.

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from service.client.delivery import Arrays, Delivery
+from service.client.data_loader import DataLoaderInterface
+from service.client.delivery import Delivery
 from service.client.description import Choices, describe
 from service.client.endpoint import find_endpoints
+from service.client.epoch_reader import EpochReader
 from service.client.keeper import SessionKeeper
 from service.client.picture import Picture
-from service.client.position import Position, load_position, save_position
-from service.client.prefetch import fetch_ahead
 from service.client.provenance import Provenance, read_provenance
-from service.client.ranks import find_rank, share_steps
+from service.client.ranks import Ranks
 from service.client.session import Session
 from service.client.transport import TIMEOUT_SECONDS, HttpTransport, TransportFactory
 from service.errors import InvalidParameter
 
 if TYPE_CHECKING:
     from service.client.delivery import Device
+    from service.client.epoch_reader import MapFn
+    from service.client.share import Uneven
     from service.planning.address import Address, DType, OnError
 
 PATIENCE_SECONDS = 60.0
@@ -31,17 +34,20 @@ FIRST_ANSWER_SECONDS = 5.0
 """How long a loader tries when it is made and nothing has answered yet: a mistyped URL shows soon."""
 
 
-class RemoteLoader:
+class RemoteLoader(DataLoaderInterface):
     """Iterates over the batches of a split; one pass is one epoch. Takes the place of a `torch.utils.data.DataLoader`.
 
     Each `for` yields an epoch, (images, labels) at a time: epoch 0 first, then 1 and so on, each with an order and augmentations of its own, whether or not the
-    one before was read to its end; as with a DataLoader that shuffles. `set_epoch` says which comes next, as with a `DistributedSampler`. All ranks have to
-    begin the same passes, or call `set_epoch`.
+    one before was read to its end; as with a DataLoader that shuffles. `iter` fixes the epoch; an iterator that is dropped before its first batch does not
+    count. `set_epoch` says which comes next, as with a `DistributedSampler`. All ranks have to begin the same passes, or call `set_epoch`.
 
     The dataset's version, and whatever the arguments leave to the server, are settled when the loader is made and stay. Several servers may be given: requests
     are spread over them, and go to another when one fails. An iterator holds up to `prefetch` threads and connections until it ends, is closed or is dropped;
-    the connections of a pass that came to its end are kept for the next one, until the loader is closed or dropped. It can be pickled, and read by the workers
-    of a DataLoader, which then share the steps out among themselves; such workers read copies, so call `set_epoch` before each pass.
+    the connections of a pass that came to its end are kept for the next one, until the loader is closed or dropped. A pickled copy goes on where `state_dict`
+    says.
+
+    It has what frameworks look for in a DataLoader, and is itself an `IterableDataset`: workers of `DataLoader(loader, batch_size=None, num_workers=2)` share
+    the steps out among themselves. They read copies, so call `set_epoch` before each such pass, and save the state of torchdata's `StatefulDataLoader`.
 
     Args:
         urls: of one server or of several, for instance "http://lab:8000"; user and password in them are sent as HTTP Basic authentication.
@@ -53,13 +59,19 @@ class RemoteLoader:
         recipe: a name or text.
         dtype: of the images: "uint8" (without the recipe's tail), "float32", "float16" or "bfloat16"; what the recipe yields by default. Whatever it is, bytes
             travel where the recipe allows it, and its tail is applied here: the numbers are those that the server would give, bit for bit on the CPU.
-        drop_last: whether an incomplete last step is left out. Else the ranks share it, so that a rank may get an empty batch.
-        rank: this consumer; with `world_size` taken from `torch.distributed` where that is initialised, else 0 of 1.
+        drop_last: whether an incomplete last step is left out.
+        uneven: what becomes of a last step whose samples cannot be shared equally by the ranks. "share" gives some ranks one sample less than others, or
+            none; "pad" gives those a sample of the epoch's first step once more, as `DistributedSampler` does; "drop" leaves the step out on all ranks.
+            None shares, with a warning if a rank gets an empty batch.
+        rank: this consumer; with `world_size` settled at the first use (iteration, `len`, state): from `torch.distributed` if that is initialised, else from
+            the variables of torchrun or mpirun, else 0 of 1.
         world_size: number of consumers that share each step.
         device: where the tensors go, and where the tail is applied.
         pin_memory: whether tensors pass through page-locked memory on their way to a GPU.
         as_numpy: yields NumPy's arrays; torch is not imported.
         with_indices: yields (images, labels, indices).
+        with_repeats: each batch ends with a bool array that is True for samples that "pad" has repeated.
+        map_fn: called with each batch, a tuple; what it returns is yielded instead, for instance a dict.
         on_error: "fail" raises on a sample that cannot be read or rendered; "mask" gives zeros, and each batch ends with a
             bool array that is False there.
         max_resolution: shorter side to which larger photos are reduced on decoding; 0 leaves them as they are; the dataset's own setting for None.
@@ -77,7 +89,7 @@ class RemoteLoader:
         ServerUnavailable: no server answers.
         TLSError: a certificate is not accepted, or https was asked of a server that speaks http.
 
-    While it is read, it may also raise `DatasetChanged` and whatever else a server refuses with.
+    While it is read, it may also raise `DatasetChanged`, `RanksChanged` (a process group came up after the first use), and whatever else a server refuses with.
     """
 
     def __init__(
@@ -92,12 +104,15 @@ class RemoteLoader:
         recipe: str | None = None,
         dtype: DType | None = None,
         drop_last: bool = False,
+        uneven: Uneven | None = None,
         rank: int | None = None,
         world_size: int | None = None,
         device: Device = None,
         pin_memory: bool = False,
         as_numpy: bool = False,
         with_indices: bool = False,
+        with_repeats: bool = False,
+        map_fn: MapFn | None = None,
         on_error: OnError = "fail",
         max_resolution: int | None = None,
         prefetch: int = 4,
@@ -113,14 +128,24 @@ class RemoteLoader:
         self._urls = tuple(each.url for each in endpoints)
         _check_options(self._urls, prefetch, is_numpy=as_numpy, has_device=device is not None or pin_memory)
         self._make_session = partial(Session, endpoints, transport or partial(HttpTransport, timeout_seconds, trust_env=trust_env), patience_seconds)
-        self._sessions = SessionKeeper(self._make_session)
-        self._prefetch = prefetch
-        own_rank, ranks = find_rank(rank, world_size)
-        choices = Choices(dataset, split, seed, recipe, batch_size, shuffle, drop_last, own_rank, ranks, dtype, on_error, max_resolution, as_numpy)
+        choices = Choices(dataset, split, seed, recipe, batch_size, shuffle, drop_last, dtype, on_error, max_resolution, as_numpy)
+        _check_uneven(uneven)
+        ranks = Ranks(rank, world_size)
         with self._make_session(first_answer_seconds) as session:
-            self._description = describe(session, choices)
-        self._delivery = Delivery(self._description, is_numpy=as_numpy, device=device, is_pinned=pin_memory, has_indices=with_indices)
-        self._start = self._position = Position(0)
+            self._description = description = describe(session, choices)
+        delivery = Delivery(description, is_numpy=as_numpy, device=device, is_pinned=pin_memory, has_indices=with_indices, has_repeats=with_repeats)
+        super().__init__(EpochReader(description, ranks, uneven, SessionKeeper(self._make_session), delivery, map_fn, prefetch))
+        _register(is_numpy=as_numpy)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        _register(is_numpy=True)
+
+    def __enter__(self) -> RemoteLoader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -145,82 +170,60 @@ class RemoteLoader:
     @property
     def epoch(self) -> int:
         """The epoch of the batch that comes next."""
-        return self._position.epoch
-
-    @property
-    def sampler(self) -> RemoteLoader:
-        """Itself: Lightning looks here for a `set_epoch` to call before each epoch."""
-        return self
-
-    @property
-    def batch_sampler(self) -> None:
-        """None, as in a DataLoader whose dataset makes the batches; whoever looks at `sampler` looks here, too."""
-        return None
-
-    def __len__(self) -> int:
-        """Steps in an epoch, the same for every rank."""
-        return self._description.steps
-
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        """Reads an epoch, or what a loaded position leaves of it. The state is that of the iterator that was asked last."""
-        start = self._position = self._start
-        self._start = Position(start.epoch + 1)
-        steps = share_steps(range(start.step, len(self)))
-        session = self._sessions.take()
-        try:
-            with closing(fetch_ahead(partial(self._fetch, session, start.epoch), steps, self._prefetch, session.close)) as batches:
-                for step, arrays in zip(steps, batches, strict=True):
-                    self._position = Position(start.epoch, step + 1)
-                    yield self._delivery.hand_over(arrays)
-        except BaseException:
-            session.close()
-            raise
-        self._sessions.keep(session)
-        self._position = self._start
+        return self._reader.position.epoch
 
     def __repr__(self) -> str:
         address = self._description.address
-        asked = f"{address.dataset!r}, {address.split!r}, batch_size={address.batch_size}, seed={address.seed}, recipe={address.recipe!r}"
-        return f"{type(self).__name__}({', '.join(self._urls)!r}, {asked}, rank={address.rank}, world_size={address.world_size})"
+        asked = f"batch_size={address.batch_size}, seed={address.seed}, shuffle={address.shuffle}, recipe={address.recipe!r}"
+        settled = self._reader.ranks.settled
+        ranks = "" if settled is None else f", rank={settled[0]}, world_size={settled[1]}"
+        return f"{type(self).__name__}({', '.join(self._urls)!r}, {address.dataset!r}, {address.split!r}, {asked}{ranks})"
 
     def close(self) -> None:
-        """Closes the connections that are kept for the next pass, which then opens new ones. Once is enough; more do no harm."""
-        self._sessions.close()
+        """Close every connection and end the passes under way. A later pass opens new ones; to close again does no harm."""
+        self._reader.close()
 
     def set_epoch(self, epoch: int) -> None:
         """Makes the next pass the one of this epoch; from its beginning, unless a position in it was loaded and is still to be taken up."""
         if epoch < 0:
             raise InvalidParameter(f"epoch {epoch} is below 0.")
-        self._start = self._position = Position(epoch, self._start.step if self._start.epoch == epoch else 0)
+        self._reader.choose_epoch(epoch)
+
+    def skip_batches(self, number: int) -> None:
+        """Leave out the next batches of the next pass, without fetching them."""
+        if number < 0:
+            raise InvalidParameter(f"{number} batches cannot be skipped.")
+        self._reader.skip(number)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tells the position: the batch after the one that was yielded last, and what it depends on. Plain values, the same on every rank."""
-        return save_position(self._position, self._description.address)
+        """Tells the position: the batch after the one that was yielded last, and what it depends on. Plain values, the same on every rank.
+
+        Raises:
+            PositionUnknown: workers of a DataLoader read this loader.
+        """
+        return self._reader.save()
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Makes the next pass go on where a position was saved, by this loader or one on another number of ranks with the same batch_size * world_size.
+
+        From the end of an epoch it goes on with the next one.
 
         Raises:
             DatasetChanged: it was saved on another version of the dataset.
             PositionMismatch: it was saved with another seed, recipe, ...; names what differs.
         """
-        self._start = self._position = load_position(state_dict, self._description.address, len(self))
+        self._reader.load(state_dict)
 
     def explain(self, epoch: int, step: int) -> Provenance:
         """Tells where a batch of this rank comes from: for each row its index, file, class, key, and what was done to it."""
         with self._make_session() as session:
-            return read_provenance(session.get_json(_url(self._description.address_of(epoch, step), "json")))
+            return read_provenance(session.get_json(_url(self._reader.share.address_of(epoch, step), "json")))
 
     def show(self, epoch: int, step: int) -> Picture:
         """Gives the picture of a batch of this rank; a notebook shows it."""
-        address = self._description.address_of(epoch, step)
+        address = self._reader.share.address_of(epoch, step)
         with self._make_session() as session:
             return Picture(address.text, bytes(session.get(_url(address, "png")).body))
-
-    def _fetch(self, session: Session, epoch: int, step: int) -> Arrays:
-        address = self._description.address_of(epoch, step)
-        answer = session.get(_url(address, "safetensors"), turn=step + address.rank)
-        return self._delivery.read(answer.body, address)
 
 
 def _check_options(urls: tuple[str, ...], prefetch: int, *, is_numpy: bool, has_device: bool) -> None:
@@ -234,3 +237,16 @@ def _check_options(urls: tuple[str, ...], prefetch: int, *, is_numpy: bool, has_
 
 def _url(address: Address, suffix: str) -> str:
     return f"{address.path}.{suffix}?{address.query}"
+
+
+def _check_uneven(uneven: Uneven | None) -> None:
+    if uneven not in {None, "share", "pad", "drop"}:
+        raise InvalidParameter(f"uneven={uneven!r} is not known; it can be 'share', 'pad' or 'drop'.")
+
+
+def _register(*, is_numpy: bool) -> None:
+    """Make loaders count as IterableDatasets, unless that would import torch for somebody who wants NumPy's arrays."""
+    if not is_numpy or "torch.utils.data" in sys.modules:
+        from service.client.torch_sampler import register_iterable
+
+        register_iterable(RemoteLoader)

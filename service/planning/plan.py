@@ -44,6 +44,11 @@ def count_steps(size: int, batch_size: int, world_size: int = 1, drop_last: bool
     return size // block if drop_last else -(-size // block)
 
 
+def share_rows(rows: int, rank: int, world_size: int) -> tuple[int, int]:
+    """Return where a rank's part of a step's rows begins and ends; parts differ by one row at most, and the last is never the smaller one."""
+    return rows * rank // world_size, rows * (rank + 1) // world_size
+
+
 def make_plan(address: Address, size: int) -> Plan:
     """Plans one batch.
 
@@ -71,8 +76,8 @@ def make_plan(address: Address, size: int) -> Plan:
     block = address.batch_size * address.world_size
     start = address.step * block
     rows = min(block, size - start)
-    first, last = (start + rows * rank // address.world_size for rank in (address.rank, address.rank + 1))
-    positions = np.arange(first, last, dtype=np.int64)
+    first, last = share_rows(rows, address.rank, address.world_size)
+    positions = np.arange(start + first, start + last, dtype=np.int64)
     indices = permute(positions, size, address.seed, address.epoch) if address.shuffle else positions
     return Plan(indices, sample_keys(address.seed, address.epoch, indices))
 

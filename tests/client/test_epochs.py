@@ -154,7 +154,7 @@ def test_a_state_from_after_an_epoch_begins_the_next(open_loader: OpenLoader) ->
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (4, 2), (2, 4)])
 def test_going_on_with_another_number_of_ranks(open_loader: OpenLoader, before: int, after: int) -> None:
     def ranks(world_size: int) -> list[RemoteLoader]:
-        return [open_loader(batch_size=4 // world_size, world_size=world_size, rank=rank, with_indices=True) for rank in range(world_size)]
+        return [open_loader(batch_size=4 // world_size, world_size=world_size, rank=rank, uneven="share", with_indices=True) for rank in range(world_size)]
 
     seen, states = [], []
     for loader in ranks(before):
@@ -174,7 +174,7 @@ def test_going_on_with_another_number_of_ranks(open_loader: OpenLoader, before: 
 def test_a_position_that_does_not_fit_is_refused(open_loader: OpenLoader, loader: RemoteLoader) -> None:
     state = loader.state_dict()
     with pytest.raises(PositionMismatch, match=r"samples_in_step: 2 then, 4 now\. Keep batch_size \* world_size the same") as caught:
-        open_loader(batch_size=2, rank=0, world_size=2).load_state_dict(state)
+        open_loader(batch_size=2, rank=0, world_size=2, uneven="share").load_state_dict(state)
     assert caught.value.facts["differing"] == ["samples_in_step"]
     with pytest.raises(PositionMismatch, match="seed: 0 then, 1 now; shuffle: True then, False now"):
         open_loader(seed=1, shuffle=False).load_state_dict(state)
@@ -196,7 +196,7 @@ def test_ranks_share_each_step(open_loader: OpenLoader) -> None:
 
 
 def test_a_rank_may_get_an_empty_batch(open_loader: OpenLoader) -> None:
-    last = [list(open_loader(batch_size=1, rank=rank, world_size=4))[-1] for rank in range(4)]
+    last = [list(open_loader(batch_size=1, rank=rank, world_size=4, uneven="share"))[-1] for rank in range(4)]
     assert [tuple(inputs.shape) for inputs, _ in last] == [(0, 3, 24, 24)] * 3 + [(1, 3, 24, 24)]
 
 

@@ -109,7 +109,7 @@ def test_a_loop_that_knows_the_length(loader: RemoteLoader, open_loader: OpenLoa
     """Lightning: a new iterator for each epoch, `len` batches from it and not one call more, a state after each, the epoch told to `sampler`."""
     plain = open_loader()
     for epoch in (0, 1, 4):
-        assert loader.batch_sampler is None
+        assert loader.batch_sampler.sampler
         loader.sampler.set_epoch(epoch)
         plain.set_epoch(epoch)
         batches = iter(loader)

@@ -33,7 +33,7 @@ def test_rows_tell_what_the_service_tells(open_loader: OpenLoader, network: Netw
 
 
 def test_rows_are_those_of_the_batch(open_loader: OpenLoader) -> None:
-    loader = open_loader(with_indices=True, rank=1, world_size=2, batch_size=2)
+    loader = open_loader(with_indices=True, rank=1, world_size=2, uneven="share", batch_size=2)
     for step, (_, labels, indices) in enumerate(loader):
         rows = loader.explain(0, step)
         assert indices.tolist() == [row.index for row in rows]

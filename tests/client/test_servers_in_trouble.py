@@ -34,7 +34,7 @@ def test_requests_are_spread_and_ranks_begin_with_different_servers(open_loader:
     assert sorted(network.batches_of(URL)) == [f"0/{step}.safetensors" for step in (0, 2, 4, 6, 8)]
     assert sorted(network.batches_of(OTHER)) == [f"0/{step}.safetensors" for step in (1, 3, 5, 7)]
     network.asked.clear()
-    list(open_loader(urls, batch_size=1, rank=1, world_size=2))
+    list(open_loader(urls, batch_size=1, rank=1, world_size=2, uneven="share"))
     assert sorted(network.batches_of(OTHER)) == [f"0/{step}.safetensors" for step in (0, 2, 4)]
 
 
