@@ -19,13 +19,23 @@ def choose_format(accept: Sequence[str]) -> Format:
         NotAcceptable: no format is; lists what is offered.
     """
     header = ", ".join(accept)
-    ranges = [_parse(part) for part in header.split(",") if part.strip()] or [("*/*", 1.0)]
+    ranges = _parse_all(accept) or [("*/*", 1.0)]
     best = max(FORMATS.values(), key=lambda each: _quality(each.media_type, ranges))
     if _quality(best.media_type, ranges) == 0:
         offered = [each.media_type for each in FORMATS.values()]
         raise NotAcceptable(f"Nothing on offer fits 'Accept: {header[:200]}'. There is {', '.join(offered)}.", offered=offered)
     exact = FORMATS["png"]
     return exact if best.is_lossy and _quality(exact.media_type, ranges) > 0 else best
+
+
+def prefers(accept: Sequence[str], media_type: str, default: str) -> bool:
+    """Whether a client would rather have a media type than the one that it gets by default."""
+    ranges = _parse_all(accept) or [("*/*", 1.0)]
+    return _quality(media_type, ranges) > _quality(default, ranges)
+
+
+def _parse_all(headers: Sequence[str]) -> list[tuple[str, float]]:
+    return [_parse(part) for part in ",".join(headers).split(",") if part.strip()]
 
 
 def _parse(part: str) -> tuple[str, float]:
