@@ -5,6 +5,7 @@ import { svg } from "./dom.js";
 const [WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM] = [420, 320, 44, 26, 18, 36];
 const CELL = 9; // Dots that are nearer than about this lie on each other.
 const LABEL = [30, 12]; // What a count takes up.
+const MOST_COUNTS = 24;
 
 const quantile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
 
@@ -83,5 +84,5 @@ function counts(dots) {
     const isFree = placed.every(({ at }) => at.some((each, axis) => Math.abs(each - cell.at[axis]) >= LABEL[axis]));
     if (cell.count > 1 && isFree) placed.push(cell);
   }
-  return placed.map(({ at, count }) => svg("text", { x: at[0] + 6, y: at[1] - 5, class: "count" }, `×${count}`));
+  return placed.slice(0, MOST_COUNTS).map(({ at, count }) => svg("text", { x: at[0] + 6, y: at[1] - 5, class: "count" }, `×${count}`));
 }

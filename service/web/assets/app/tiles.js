@@ -11,15 +11,15 @@ const LARGEST = 300;
 const LEAST = 104;
 const PHONE = 480;
 const ON_PHONES = new Map([
-  [2, 0.7],
+  [2, 0.6],
   [3, 1],
-  [4, 0.72],
+  [4, 0.64],
 ]); // How good so many columns are where the window is narrow.
 
 const tileWidth = (columns, width) => (width - GAP * (columns - 1)) / columns;
 
-/** How full the last row is: from just above 0 to 1. */
-const lastRow = (count, columns) => ((count - 1) % columns) / columns + 1 / columns;
+/** How full the last row is: above 0, at most 1. */
+const lastRow = (count, columns) => (((count - 1) % columns) + 1) / columns;
 
 /**
  * Choose columns so that all tiles are seen at once, as large as that allows, or where they would be tiny, so that the page scrolls; of what is about as
@@ -27,7 +27,7 @@ const lastRow = (count, columns) => ((count - 1) % columns) / columns + 1 / colu
  */
 export function chooseColumns(count, width, height) {
   if (count <= 1) return width < PHONE ? 1 : Math.ceil((width + GAP) / (LARGEST + GAP));
-  const best = (worths) => worths.map(([columns, worth]) => [columns, worth * (1 + lastRow(count, columns))]).reduce((a, b) => (b[1] > a[1] ? b : a))[0];
+  const best = (worths) => worths.map(([columns, worth]) => [columns, worth * lastRow(count, columns)]).reduce((a, b) => (b[1] > a[1] ? b : a))[0];
   if (width < PHONE) return count <= 4 ? Math.min(count === 4 ? 2 : count, 3) : best([...ON_PHONES]);
   const [most, least] = [Math.max(1, Math.floor((width + GAP) / (LEAST + GAP))), Math.max(1, Math.ceil((width + GAP) / (LARGEST + GAP)))];
   if (count <= least) return least;
@@ -39,8 +39,8 @@ export function chooseColumns(count, width, height) {
 export class Tiles {
   #tiles = [];
 
-  /** @param {{href: (row, at) => string, onlook: (at, isTapped) => void, onleave: () => void}} options where the tile of a row leads, and what to do
-   * when one is pointed at, or tapped, and when none is any more. */
+  /** @param {{href: (row, at) => string, onlook: (at, how: {isTapped, isResting}) => void, onleave: () => void}} options where the tile of a row leads,
+   * and what to do when one is pointed at, or tapped, and when none is any more. */
   constructor({ href, onlook, onleave }) {
     this.href = href;
     this.onlook = onlook;
@@ -94,10 +94,10 @@ export class Tiles {
   #make(position) {
     const face = h("span", { class: "face" });
     const caption = h("span", { class: "caption" }, "\u00a0");
-    const look = () => this.onlook(position);
-    // A tile that comes under a pointer at rest is not pointed at.
-    const onpointermove = (event) => (event.movementX || event.movementY) && link.dataset.looked === undefined && look();
-    const link = h("a", { class: "tile waiting", href: "/", onpointermove, onfocus: look }, face, caption);
+    // A browser sends a move without movement where a tile comes to lie under a pointer at rest, and for the first move in a page.
+    const point = (event) => this.onlook(position, { isResting: !event.movementX && !event.movementY });
+    const onpointermove = (event) => link.dataset.looked === undefined && point(event);
+    const link = h("a", { class: "tile waiting", href: "/", onpointermove, onfocus: () => this.onlook(position, {}) }, face, caption);
     const item = h("div", { role: "listitem" }, link);
     this.element.append(item);
     return { item, link, face, caption };
@@ -112,7 +112,7 @@ export class Tiles {
     for (const { link } of this.#tiles) attribute(link, "data-tapped", link === tile);
     this.onlook(
       this.#tiles.findIndex(({ link }) => link === tile),
-      true,
+      { isTapped: true },
     );
   }
 }

@@ -41,7 +41,7 @@ export class BatchView {
     this.inspector = new Inspector();
     this.tiles = new Tiles({
       href: (row, at) => store.link({ view: "sample", index: row.index, row: at }),
-      onlook: (at, isTapped) => this.#linger(at, isTapped),
+      onlook: (at, how) => this.#linger(at, how),
       onleave: () => this.#leave(),
     });
     this.recipe = h("div", { class: "recipe-line" });
@@ -210,7 +210,8 @@ export class BatchView {
   }
 
   /** Looks at a tile; who stays on it chooses it, so that passing over others on the way to a button changes nothing. */
-  #linger(position, isTapped) {
+  #linger(position, { isTapped = false, isResting = false }) {
+    if (isResting && this.store.state.row !== null) return;
     if (isTapped) this.inspector.rise(true);
     this.#look(position);
     clearTimeout(this.#lingering);

@@ -11,7 +11,7 @@ import { problemPanel, unavailableList } from "../notices.js";
 import { originalRecipe } from "../pictures.js";
 import { unknownSplit } from "../place.js";
 import { Sizes } from "../sizes.js";
-import { count, several } from "../text.js";
+import { count, several, why } from "../text.js";
 import { knownWays } from "../ways.js";
 
 const PAGE = 60;
@@ -158,7 +158,7 @@ export class DatasetView {
     const query = { recipe: originalRecipe(THUMBNAIL), epochs: 1, original: false, labels: false, max_resolution, version };
     const failed = (text) => h("span", { class: "why" }, text);
     const face = sample.problem
-      ? failed(sample.problem)
+      ? failed(why(sample.problem))
       : h("img", {
           src: withQuery(`${path}/samples/${sample.index}/views.webp`, query),
           alt: `${sample.class}, sample ${sample.index}`,
@@ -177,7 +177,7 @@ export class DatasetView {
           {
             class: sample.problem ? "photo failed" : "photo",
             href: this.store.link({ view: "sample", index: sample.index }),
-            title: sample.problem ? sample.file : `${sample.file}, ${sample.width} × ${sample.height}`,
+            title: `${sample.class}\n${sample.file}\n${sample.problem ? why(sample.problem) : `${sample.width} × ${sample.height}`}`,
           },
           face,
           h("span", { class: "caption" }, swatch(sample.label), h("small", {}, `#${sample.index}`)),
