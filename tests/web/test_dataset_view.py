@@ -70,7 +70,7 @@ def uneven_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_one_huge_image_does_not_squash_the_plot_of_sizes(open_page: OpenPage, uneven_server: Server) -> None:
     visit = open_page("/?view=dataset", at=uneven_server)
     visit.page.get_by_text("All 23 images; the median is 60").wait_for()
-    ticks = [int(text) for text in visit.page.locator(".scatter text").all_inner_texts() if text.isdigit()]
+    ticks = [int(text) for text in visit.page.locator(".scatter text").all_text_contents() if text.isdigit()]
     assert max(ticks) <= 200
     assert visit.page.locator(".scatter circle.beyond").count() == 1
     outliers = visit.page.locator(".outliers")

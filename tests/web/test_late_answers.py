@@ -12,7 +12,7 @@ OPACITY = "each => Number(getComputedStyle(each).opacity)"
 def hang(visit: Visit, pattern: str) -> list[Route]:
     """Have requests wait until they are let go."""
     held: list[Route] = []
-    visit.page.route(pattern, held.append)
+    visit.page.route(pattern, lambda route: held.append(route))  # noqa: PLW0108  a builtin has no signature to look at
     return held
 
 

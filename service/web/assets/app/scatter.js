@@ -7,7 +7,7 @@ const CELL = 9; // Dots that are nearer than about this lie on each other.
 const LABEL = [30, 12]; // What a count takes up.
 const MOST_COUNTS = 24;
 
-const quantile = (sorted, share) => sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))];
+const quantile = (sorted, share) => sorted[Math.floor(share * (sorted.length - 1))];
 
 /** The next round number: 1, 2, 2.5 or 5 times a power of ten. */
 function roundUp(value) {
