@@ -9,26 +9,24 @@ PLACE = "dataset=shapes&split=train&batch_size=6"
 OPACITY = "each => Number(getComputedStyle(each).opacity)"
 
 
-def hang(visit: Visit, pattern: str) -> list[Route]:
-    """Have requests wait until they are let go."""
+def hang(visit: Visit, pattern: str, times: int | None = None) -> list[Route]:
+    """Leave requests unanswered, all of them or the next few; `unroute_all` lets them go."""
     held: list[Route] = []
-    visit.page.route(pattern, lambda route: held.append(route))  # noqa: PLW0108  a builtin has no signature to look at
+    visit.page.route(pattern, lambda route: held.append(route), times=times)  # noqa: PLW0108  a builtin has no signature to look at
     return held
 
 
 def test_what_is_old_is_dimmed_and_said_while_the_service_hangs(open_page: OpenPage) -> None:
     visit = open_page(f"/?{PLACE}")
     visit.expect_caption("Epoch 0, step 0")
-    held = hang(visit, "**/batches/**")
-    visit.page.keyboard.press("ArrowRight")
+    hang(visit, "**/batches/**")
+    visit.page.keyboard.press("Shift+ArrowRight")
     note = visit.page.locator(".late-note")
     note.get_by_text("The service has not answered yet: what is dimmed is from before.").wait_for()
     assert visit.page.locator(".caption-line strong").inner_text() == "Epoch 0, step 0"
     assert visit.page.locator(".tiles").evaluate(OPACITY) < 0.6
     visit.page.unroute_all()
-    for route in held:
-        route.continue_()
-    visit.expect_caption("Epoch 0, step 1")
+    visit.expect_caption("Epoch 1, step 0")
     note.wait_for(state="hidden")
     assert visit.page.locator(".tiles").evaluate(OPACITY) == 1
 
@@ -60,10 +58,10 @@ def test_a_first_answer_that_is_late_leaves_no_blank_page(open_page: OpenPage) -
 
 def test_a_late_answer_is_asked_for_again(open_page: OpenPage) -> None:
     visit = open_page(f"/?{PLACE}")
-    hang(visit, "**/recipes/parse**")
+    held = hang(visit, "**/recipes/parse**", times=1)
     visit.page.evaluate("history.pushState(null, '', '/?dataset=shapes&split=train&batch_size=6&recipe=CenterCrop(40)'); dispatchEvent(new Event('popstate'))")
     visit.page.locator(".late-note").get_by_text("not answered").wait_for()
-    visit.page.unroute_all()
+    assert len(held) == 1
     visit.page.get_by_role("button", name="Ask again").click()
     visit.settle()
     assert visit.pixels(".tiles canvas").shape == (40, 40, 3)
