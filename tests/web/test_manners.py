@@ -163,6 +163,7 @@ def test_an_unknown_dataset_is_said_and_others_can_be_chosen(open_page: OpenPage
     assert "There is no such dataset" in alert.inner_text()
     assert "no such" in alert.get_by_role("paragraph").first.inner_text()
     assert alert.get_by_role("link").all_inner_texts() == ["shapes", "odd"]
+    assert visit.page.get_by_role("textbox", name="Epoch").is_hidden(), "nothing that leads nowhere"
     visit.page.get_by_label("Dataset", exact=True).select_option("shapes")
     visit.expect_caption("Epoch 0, step 0")
 

@@ -63,7 +63,7 @@ export function problemPanel(error, ways = []) {
   const title = Object.hasOwn(TITLES, code) ? TITLES[code] : TITLES.error;
   return h(
     "div",
-    { class: "problem", role: "alert" },
+    { class: "problem", role: "alert", "data-code": code },
     h("h2", {}, title),
     h("p", {}, reason(error)),
     h(
