@@ -60,12 +60,14 @@ const TITLES = {
  */
 export function problemPanel(error, ways = []) {
   const code = error.problem?.code ?? "error";
+  const areLinked = (error.problem?.known ?? []).some((name) => ways.some(([way]) => way === name));
+  const text = areLinked ? reason(error).replace(/ Known: .*$/s, "") : reason(error);
   const title = Object.hasOwn(TITLES, code) ? TITLES[code] : TITLES.error;
   return h(
     "div",
     { class: "problem", role: "alert", "data-code": code },
     h("h2", {}, title),
-    h("p", {}, reason(error)),
+    h("p", {}, text),
     h(
       "p",
       { class: "ways" },

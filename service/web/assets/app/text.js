@@ -57,4 +57,4 @@ export const why = (problem) => capitalized(problem.replace(/^Sample \d+ \(.*?\)
 const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** A failure in words: what the service said, without long lists. */
-export const reason = (error) => (error.problem?.detail ?? error.message).replace(/[.;]? Known are .*$/s, "").replace(/ Known: .*$/s, "");
+export const reason = (error) => (error.problem?.detail ?? error.message).replace(/[.;]? Known are .*$/s, "");
