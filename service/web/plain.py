@@ -1,5 +1,6 @@
 """The plain form of the page, for browsers without scripts: a batch of every split as one picture, links to walk on."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 from urllib.parse import urlencode
@@ -16,7 +17,6 @@ from service.plural import count_of
 from service.sources.source import Dataset, Split
 
 _LAST_EPOCH = 2**63 - 1
-_SHOWN_SAMPLES = 8
 _SHOWN_CLASSES = 24
 _LAYOUTS = {"(max-width: 30rem)": (2, 160), "(max-width: 60rem)": (4, 160), "": (8, 132)}
 """Columns and tile size by width of the window, so that titles stay readable; screens with twice the pixels get tiles twice as large."""
@@ -24,11 +24,17 @@ _LAYOUTS = {"(max-width: 30rem)": (2, 160), "(max-width: 60rem)": (4, 160), "": 
 
 def describe(services: Services, query: PageQuery, base: str) -> str:
     """Gives the sections of the datasets that the query asks for, as HTML; says so where there is none. Links begin with `base`, which ends with a slash."""
-    chosen = [each for each in services.catalogue.datasets if query.dataset in {None, each.name}]
-    return (
-        "\n".join(_section(services, dataset, query, base) for dataset in chosen)
-        or f'<p class="problem">There is no dataset {escape(repr(query.dataset))}.</p>'
-    )
+    served = services.catalogue.datasets
+    chosen = [each for each in served if query.dataset in {None, each.name}]
+    sections = [_section(services, dataset, query, base) for dataset in chosen] or [
+        _unknown("dataset", query.dataset, {each.name: {"dataset": each.name} for each in served})
+    ]
+    return "\n".join([*sections, _unavailable(services)])
+
+
+def describe_faults(faults: Sequence[str]) -> str:
+    """Return what is wrong with the query, as HTML; nothing where all is well."""
+    return f'<p class="problem" role="alert">The link could not be read in full: {escape(" ".join(faults))}</p>\n' if faults else ""
 
 
 def fields(query: PageQuery) -> str:
@@ -46,10 +52,22 @@ def _said(query: PageQuery) -> dict[str, str]:
     return {name: str(value).lower() if isinstance(value, bool) else str(value) for name, value in values.items()}
 
 
+def _unknown(noun: str, name: str | None, known: dict[str, dict[str, str]]) -> str:
+    """Say that a name is unknown, and link to what there is."""
+    links = ", ".join(f'<a href="?{escape(urlencode(query))}">{escape(each)}</a>' for each, query in known.items())
+    return f'<p class="problem">There is no {noun} {escape(repr(name))}.</p><p>Known: {links or "none"}.</p>'
+
+
+def _unavailable(services: Services) -> str:
+    """List the datasets that were found and cannot be served, with the reason; nothing where there are none."""
+    items = "".join(f"<li><strong>{escape(name)}</strong>: {escape(reason)}</li>" for name, reason in services.catalogue.unavailable.items())
+    return f'<section><h2>Datasets that cannot be served</h2><ul class="reasons">{items}</ul></section>' if items else ""
+
+
 def _section(services: Services, dataset: Dataset, query: PageQuery, base: str) -> str:
     chosen = [each for each in dataset.splits.values() if query.split in {None, each.name}]
-    nothing = f'<p class="problem">There is no split {escape(repr(query.split))}.</p>'
-    splits = "\n".join(_article(services, dataset, split, query, base) for split in chosen) or nothing
+    known = {name: {"dataset": dataset.name, "split": name} for name in dataset.splits}
+    splits = "\n".join(_article(services, dataset, split, query, base) for split in chosen) or _unknown("split", query.split, known)
     count = len(dataset.classes)
     return (
         f"<section><h2>{escape(dataset.name)}</h2><p>{escape(dataset.source)}, {count} class{'es' * (count != 1)},"
@@ -73,9 +91,8 @@ def _article(services: Services, dataset: Dataset, split: Split, query: PageQuer
 
 def _find(services: Services, dataset: Dataset, split: Split, query: PageQuery) -> tuple[Address, int]:
     """Completes the query to the address of a batch, the last one of the epoch where the step lies past it; also gives the number of steps."""
-    chosen = query.model_dump(include={"seed", "shuffle", "drop_last", "rank", "world_size", "recipe"})
-    size = query.batch_size or min(_SHOWN_SAMPLES, services.settings.max_batch_size)
-    address, _ = make_address(services, dataset, split, EpochQuery(batch_size=size, on_error="mask", **chosen), query.epoch, 0)
+    chosen = query.model_dump(include={"batch_size", "seed", "shuffle", "drop_last", "rank", "world_size", "recipe"})
+    address, _ = make_address(services, dataset, split, EpochQuery(on_error="mask", **chosen), query.epoch, 0)
     steps = count_steps(len(split), address.batch_size, address.world_size, address.drop_last)
     return address.at(max(0, min(query.step, steps - 1))), steps
 

@@ -123,7 +123,7 @@ def test_the_page_shows_a_batch_of_every_split(client: Client) -> None:
 
 
 def test_the_page_links_every_format_of_the_batch_it_shows(client: Client) -> None:
-    page = read_page(client, "/?epoch=2&step=1&seed=3")
+    page = read_page(client, "/?epoch=2&step=1&seed=3&batch_size=8")
     for name, each in FORMATS.items():
         train, val = page.links(name)
         answer = client.get(train)
@@ -134,15 +134,16 @@ def test_the_page_links_every_format_of_the_batch_it_shows(client: Client) -> No
 
 
 def test_the_page_walks_on(client: Client) -> None:
-    page = read_page(client, "/?epoch=1&step=1&seed=5")
-    assert page.links("previous step") == ["./?epoch=1&step=0&seed=5"], "val has but one step"
+    page = read_page(client, "/?epoch=1&step=1&seed=5&batch_size=8")
+    others = "seed=5&batch_size=8"
+    assert page.links("previous step") == [f"./?epoch=1&step=0&{others}"], "val has but one step"
     assert page.links("next step") == []
-    assert page.links("next epoch") == ["./?epoch=2&step=1&seed=5", "./?epoch=2&step=0&seed=5"]
-    assert page.links("previous epoch") == ["./?epoch=0&step=1&seed=5", "./?epoch=0&step=0&seed=5"]
+    assert page.links("next epoch") == [f"./?epoch=2&step=1&{others}", f"./?epoch=2&step=0&{others}"]
+    assert page.links("previous epoch") == [f"./?epoch=0&step=1&{others}", f"./?epoch=0&step=0&{others}"]
     assert "epoch 1, step 1 (0 to 1)" in page.texts
     assert read_page(client).links("previous epoch") == []
     fields = {attributes["name"]: attributes["value"] for tag, attributes in page.tags if tag == "input"}
-    assert fields == {"epoch": "1", "step": "1", "seed": "5"}
+    assert fields == {"epoch": "1", "step": "1", "seed": "5", "batch_size": "8"}
 
 
 def test_the_page_stands_the_largest_numbers(client: Client) -> None:
@@ -189,9 +190,39 @@ def test_what_cannot_be_shown_is_said_in_the_page(client: Client, query: str, sa
     assert [attributes["src"] for tag, attributes in shown.tags if tag == "script"] == ["./assets/boot.js", "./assets/app/main.js"]
 
 
-@pytest.mark.parametrize("query", ["epoch=-1", "epoch=x", f"seed={2**63}", "step=", "page=2", "view=all"])
+FAULTS = ["epoch=-1", "epoch=x", f"seed={2**63}", "step=", "page=2", "view=all", "shuffle=perhaps", "row=first", "<i>=1"]
+NAVIGATION = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8"}
+
+
+@pytest.mark.parametrize("query", FAULTS)
 def test_a_page_that_cannot_be_is_refused(client: Client, query: str) -> None:
     assert query.partition("=")[0] in client.problem(f"/?{query}", 422, "invalid-parameter")["detail"]
+
+
+@pytest.mark.parametrize("query", FAULTS)
+def test_a_browser_gets_the_page_with_what_is_wrong_in_its_query(client: Client, query: str) -> None:
+    answer = client.get(f"/?{query}&dataset=pets&split=train", headers=NAVIGATION)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    page = Page(answer.text)
+    assert page.open == []
+    assert any("The link could not be read in full" in text and query.partition("=")[0] in text for text in page.texts)
+    pictures = [attributes["alt"] for tag, attributes in page.tags if tag == "img" and "/batches/" in (attributes["src"] or "")]
+    assert pictures == ["batch 0 of pets train in epoch 0"], "what is right in the query counts"
+    assert "i" not in {tag for tag, _ in page.tags}
+
+
+def test_the_plain_page_begins_with_the_batch_size_of_the_split(client: Client) -> None:
+    own = client.json("/datasets/pets")["splits"]["train"]["batch_size"]
+    assert parse_qs(urlsplit(read_page(client).links("png")[0]).query)["batch_size"] == [str(own)]
+
+
+@pytest.mark.parametrize(
+    ("query", "ways"), [("dataset=birds", ["?dataset=pets"]), ("dataset=pets&split=test", ["?dataset=pets&split=train", "?dataset=pets&split=val"])]
+)
+def test_an_unknown_name_is_told_with_what_there_is(client: Client, query: str, ways: list[str]) -> None:
+    shown = read_page(client, f"/?{query}")
+    assert [link for name in ("pets", "train", "val") for link in shown.links(name)] == ways
+    assert read_page(client, f"/{ways[0]}").links("png")
 
 
 def test_hostile_names_are_shown_and_do_no_harm(open_client: OpenClient, dataset_folder: Path) -> None:

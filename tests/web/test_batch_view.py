@@ -12,7 +12,7 @@ PLACE = "dataset=shapes&split=train&batch_size=8"
 
 
 def test_the_first_page_shows_a_batch_with_class_names(open_page: OpenPage) -> None:
-    visit = open_page("/")
+    visit = open_page("/?batch_size=16")
     visit.expect_caption("Epoch 0, step 0")
     assert visit.page.locator(".tiles canvas").count() == 16
     names = visit.page.locator(".tiles .caption span").all_inner_texts()
@@ -31,6 +31,110 @@ def test_tiles_are_the_pixels_of_the_batch(open_page: OpenPage, server: Server) 
     grid = read_pixels(server.get(f"{address}.png", params=query | {"columns": 8, "labels": False}).content)
     for position in range(8):
         assert np.array_equal(visit.pixels(".tiles canvas", position), grid[2:66, 2 + 66 * position : 66 + 66 * position])
+
+
+def test_the_batch_size_begins_with_the_splits_own(open_page: OpenPage, server: Server) -> None:
+    own = server.get("/datasets/shapes").json()["splits"]["train"]["batch_size"]
+    visit = open_page("/?dataset=shapes&split=train")
+    visit.expect_caption("Epoch 0, step 0")
+    assert visit.page.locator(".tiles canvas").count() == own
+    assert visit.page.get_by_role("textbox", name="Batch size").input_value() == str(own)
+
+
+def test_tiles_and_inspector_tell_the_position_in_the_epochs_order(open_page: OpenPage) -> None:
+    visit = open_page("/?dataset=shapes&split=train&batch_size=4&shuffle=false&world_size=3&rank=1&step=6")
+    visit.expect_caption("Epoch 0, step 6")
+    indices = [text.removeprefix("#") for text in visit.page.locator(".tiles small").all_inner_texts()]
+    assert indices == ["73"], "the last block of 3 samples, shared out over 3 ranks; in the listing's order the position is the index"
+    assert visit.page.locator(".tiles data").all_inner_texts() == ["pos 73"]
+    assert "position\n73 of 75 in epoch 0" in visit.page.get_by_label("The sample looked at").inner_text()
+    visit.goto("/?dataset=shapes&split=train&batch_size=4&shuffle=false&world_size=3&rank=1&step=2")
+    assert visit.page.locator(".tiles data").all_inner_texts() == [f"pos {position}" for position in range(28, 32)]
+
+
+def test_a_chosen_tile_is_in_the_link_and_chosen_again_by_it(open_page: OpenPage) -> None:
+    visit = open_page(f"/?{PLACE}&step=2")
+    assert visit.state("row") is None
+    tile = visit.page.locator(".tile").nth(5)
+    tile.hover()
+    visit.page.wait_for_url("**row=5**")
+    told = visit.page.get_by_label("The sample looked at").inner_text()
+    other = open_page(visit.page.url.removeprefix(visit.url))
+    other.expect_caption("Epoch 0, step 2")
+    assert other.page.get_by_label("The sample looked at").inner_text() == told
+    assert other.page.locator(".tile").nth(5).get_attribute("data-looked") is not None
+    other.page.locator(".tile").nth(3).click()
+    other.settle()
+    other.page.get_by_role("link", name="← Batch").click()
+    other.expect_caption("Epoch 0, step 2")
+    assert other.state("row") == "3"
+    assert other.page.locator(".tile").nth(3).get_attribute("data-looked") is not None
+
+
+def test_passing_over_tiles_chooses_none(open_page: OpenPage) -> None:
+    visit = open_page(f"/?{PLACE}&row=1")
+    visit.page.mouse.move(5, 5)
+    visit.page.locator(".tile").nth(6).hover()
+    assert visit.page.locator(".tile").nth(6).get_attribute("data-looked") is not None
+    visit.page.mouse.move(5, 5)
+    visit.page.locator(".tile[data-looked]").and_(visit.page.locator("[role=listitem]:nth-child(2) > *")).wait_for()
+    assert visit.state("row") == "1"
+
+
+def test_links_of_a_batch_with_broken_images_mask_them(open_page: OpenPage, server: Server) -> None:
+    visit = open_page("/?dataset=odd&split=train&batch_size=10&shuffle=false")
+    visit.expect_caption("Epoch 0, step 0")
+    links = visit.page.locator(".downloads a").evaluate_all("links => links.map((each) => each.getAttribute('href'))")
+    assert len(links) == 4
+    for link in links:
+        assert server.get(link).status_code == 200, link
+    for tab in ("curl", "Python"):
+        visit.page.get_by_role("tab", name=tab).click()
+        assert "on_error=mask" in visit.page.locator("#code").inner_text()
+    visit.page.get_by_role("tab", name="RemoteLoader").click()
+    assert 'on_error="mask"' in visit.page.locator("#code").inner_text()
+    visit.goto("/?dataset=odd&split=train&batch_size=8&shuffle=false")
+    assert "on_error" not in visit.page.locator("#code").inner_text(), "eight images that can be read"
+
+
+def test_more_closes_on_escape_and_on_a_click_elsewhere(open_page: OpenPage) -> None:
+    visit = open_page(f"/?{PLACE}")
+    more, inside = visit.page.locator(".more summary"), visit.page.get_by_label("shuffle")
+    more.click()
+    inside.click()
+    assert inside.is_visible(), "a click inside does not close it"
+    visit.page.keyboard.press("Escape")
+    inside.wait_for(state="hidden")
+    assert visit.page.evaluate("document.activeElement.matches('.more summary')")
+    more.click()
+    inside.wait_for()
+    visit.page.locator(".caption-line").click()
+    inside.wait_for(state="hidden")
+    visit.settle()
+
+
+def test_the_last_row_of_tiles_is_filled(open_page: OpenPage) -> None:
+    visit = open_page("/?dataset=shapes&split=train&batch_size=16", viewport={"width": 1440, "height": 900})
+    for columns in (visit.page.locator(".tiles").evaluate("each => getComputedStyle(each).gridTemplateColumns").split(),):
+        assert 16 % len(columns) == 0
+    for width, height in ((1066, 640), (1262, 640), (1262, 800), (358, 600), (700, 600)):
+        for count in (4, 6, 8, 10, 16, 24, 32, 64):
+            chosen = visit.page.evaluate(
+                "async (all) => (await import('/assets/app/tiles.js')).chooseColumns(...all)",
+                [count, width, height],
+            )
+            last = (count - 1) % chosen + 1
+            assert 2 * last >= chosen, f"{count} tiles in {width} x {height}: {last} in a last row of {chosen}"
+
+
+def test_captions_that_are_cut_can_be_read_whole(open_page: OpenPage) -> None:
+    visit = open_page(f"/?{PLACE}")
+    for tile in visit.page.locator(".tile").all():
+        name = tile.locator(".caption span").inner_text()
+        assert (tile.get_attribute("title") or "").startswith(f"{name}\nposition ")
+    visit.goto(f"/?view=recipe&{PLACE}")
+    for caption in visit.page.locator(".pair-card .caption").all():
+        assert (caption.get_attribute("title") or "").startswith(caption.locator(".class-name").inner_text())
 
 
 def test_keys_walk_through_steps_and_over_the_ends_of_epochs(open_page: OpenPage) -> None:
@@ -157,6 +261,11 @@ def test_a_step_that_fails_on_some_spoils_no_other(open_page: OpenPage) -> None:
     whys = visit.page.locator(".tile.failed .why").all_inner_texts()
     assert any(text.startswith("RandomCrop(64) cannot be applied to a 20x20 image") for text in whys)
     assert visit.pixels(".tile canvas").shape == (64, 64, 3)
+
+
+def test_a_batch_of_unequal_shapes_says_that_it_makes_no_tensors(open_page: OpenPage) -> None:
+    visit = open_page(f"/?{PLACE}&recipe=Resize(64)")
+    visit.page.get_by_text("shapes differ: no tensors").wait_for()
 
 
 def test_a_recipe_that_does_not_parse_is_said_in_words_and_left_with_one_click(open_page: OpenPage) -> None:

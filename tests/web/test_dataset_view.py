@@ -1,6 +1,12 @@
 """The dataset view: classes as bars, sizes as dots, originals on a wall."""
 
-from tests.e2e.conftest import Server
+import re
+from collections.abc import Iterator
+
+import pytest
+from PIL import Image
+
+from tests.e2e.conftest import Server, serving
 from tests.web.conftest import OpenPage
 
 VIEW = "/?view=dataset&dataset=shapes&split=train"
@@ -46,3 +52,58 @@ def test_originals_are_seen_and_what_is_none_says_so(open_page: OpenPage) -> Non
     assert sizes == [[192, 115]] * 8 + [[192, 192]]
     assert visit.page.locator(".photo.failed .why").inner_text()
     visit.page.get_by_text("1 file cannot be read").wait_for()
+
+
+@pytest.fixture(scope="module")
+def uneven_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server of 20 images of one size in `plain`, and of 3 in `wide`, one of which is far larger than all others."""
+    root = tmp_path_factory.mktemp("sizes") / "uneven"
+    for name, sizes in {"plain": [(60, 40)] * 20, "wide": [(80, 40), (90, 40), (3000, 40)]}.items():
+        folder = root / "train" / name
+        folder.mkdir(parents=True)
+        for number, size in enumerate(sizes):
+            Image.new("RGB", size, "teal").save(folder / f"{number}.png")
+    with serving(tmp_path_factory.mktemp("logs"), root) as start:
+        yield start(workers=0)
+
+
+def test_one_huge_image_does_not_squash_the_plot_of_sizes(open_page: OpenPage, uneven_server: Server) -> None:
+    visit = open_page("/?view=dataset", at=uneven_server)
+    visit.page.get_by_text("All 23 images; the median is 60").wait_for()
+    ticks = [int(text) for text in visit.page.locator(".scatter text").all_text_contents() if text.isdigit()]
+    assert max(ticks) <= 200
+    assert visit.page.locator(".scatter circle.beyond").count() == 1
+    outliers = visit.page.locator(".outliers")
+    assert "1 image lies beyond the axes" in outliers.inner_text()
+    outliers.get_by_role("link", name="#22 (3000").click()
+    visit.settle()
+    assert (visit.state("view"), visit.state("index")) == ("sample", "22")
+
+
+def test_the_plot_of_sizes_counts_what_lies_on_each_other_and_follows_the_class(open_page: OpenPage, uneven_server: Server) -> None:
+    visit = open_page("/?view=dataset", at=uneven_server)
+    visit.page.locator(".scatter .count", has_text=re.compile("20$")).wait_for()
+    assert visit.page.locator(".scatter circle").count() == 23
+    visit.page.locator(".class-bars a", has_text="wide").click()
+    visit.page.get_by_text("All 3 images of wide; the median is 90").wait_for()
+    assert visit.page.locator(".scatter circle").count() == 3
+    assert visit.page.locator(".scatter .count").count() == 0
+    visit.page.locator(".class-bars a", has_text="wide").click()
+    visit.page.get_by_text("All 23 images;").wait_for()
+
+
+def test_what_cannot_be_served_and_what_was_decided_is_told(open_page: OpenPage, server: Server) -> None:
+    listed = server.get("/datasets").json() | {"unavailable": [{"name": "scans", "reason": "It holds no image."}]}
+    detail = server.get("/datasets/shapes").json() | {"notes": ["The folder test is left out: it has no classes."]}
+    visit = open_page("/", is_settled=False)
+    visit.page.route(f"{server.url}/datasets", lambda route: route.fulfill(json=listed))
+    visit.page.route(f"{server.url}/datasets/shapes", lambda route: route.fulfill(json=detail))
+    visit.goto(VIEW)
+    panel = visit.page.locator(".unavailable")
+    assert "scans" in panel.inner_text()
+    assert "It holds no image." in panel.inner_text()
+    assert visit.page.locator(".dataset-notes li").all_inner_texts() == detail["notes"]
+    option = visit.page.get_by_label("Dataset", exact=True).locator("option", has_text="scans")
+    assert option.is_disabled()
+    visit.goto(VIEW.replace("shapes", "odd"))
+    assert visit.page.locator(".dataset-notes li").count() == 0

@@ -1,5 +1,6 @@
 """For everybody: keyboards, screen readers, small screens, dark rooms, no scripts, no network."""
 
+import re
 import shutil
 from pathlib import Path
 from urllib.parse import quote
@@ -7,6 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from service.errors import BatchlensError
 from tests.e2e.conftest import serving
 from tests.web.conftest import PHONE, VIEWS, OpenPage, Visit
 
@@ -15,6 +17,12 @@ BEYOND = """all => all.filter((each) => {
   const box = each.getBoundingClientRect();
   return box.width && !each.closest("pre, ul, .tabs") && (box.left < -1 || box.right > innerWidth + 1);
 }).length"""
+EDGES = """() => {
+  const [bar, view] = [document.querySelector(".bar"), document.querySelector("main > .view")].map((each) => each.getBoundingClientRect());
+  const style = getComputedStyle(document.querySelector(".bar"));
+  const first = document.querySelector(".brand").getBoundingClientRect().left;
+  return [view.left, view.right, first, bar.right - parseFloat(style.paddingRight)].map(Math.round);
+}"""
 FAULTY = f"/?view=recipe&{PLACE}&draft=Zoom(3)"
 PATHS = {view: f"/?view={view}&{PLACE}" for view in VIEWS} | {"fault": FAULTY}
 
@@ -47,6 +55,15 @@ def test_nothing_scrolls_sideways_on_a_phone(open_page: OpenPage) -> None:
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], name
         beyond = visit.page.locator("main :is(button, input, h1, h2, canvas, a)").evaluate_all(BEYOND)
         assert beyond == 0, name
+
+
+@pytest.mark.parametrize("width", [390, 480, 700, 861, 1000, 1081, 1440, 1920, 2560])
+def test_bar_and_content_share_their_left_and_right_edges(open_page: OpenPage, width: int) -> None:
+    visit = open_page(PATHS["batch"], viewport={"width": width, "height": 800})
+    for name in ("batch", "dataset", "devices"):
+        visit.goto(PATHS[name])
+        left, right, first, last = visit.page.evaluate(EDGES)
+        assert (left, right) == (first, last), name
 
 
 def test_a_finger_looks_first_and_opens_then(open_page: OpenPage) -> None:
@@ -142,9 +159,66 @@ def test_typing_in_a_field_is_no_command(open_page: OpenPage) -> None:
 def test_an_unknown_dataset_is_said_and_others_can_be_chosen(open_page: OpenPage) -> None:
     visit = open_page(f"/?dataset={quote('no such')}&split=train")
     visit.expected_statuses = {404}
-    assert "no such" in visit.page.get_by_role("alert").inner_text()
+    alert = visit.page.get_by_role("alert")
+    assert "There is no such dataset" in alert.inner_text()
+    assert "no such" in alert.get_by_role("paragraph").first.inner_text()
+    assert alert.get_by_role("link").all_inner_texts() == ["shapes", "odd"]
+    assert visit.page.get_by_role("textbox", name="Epoch").is_hidden(), "nothing that leads nowhere"
     visit.page.get_by_label("Dataset", exact=True).select_option("shapes")
     visit.expect_caption("Epoch 0, step 0")
+
+
+@pytest.mark.parametrize("view", VIEWS[:4])
+def test_what_is_unknown_leads_on_to_what_exists(open_page: OpenPage, view: str) -> None:
+    visit = open_page(f"/?view={view}&dataset=lost&split=train")
+    visit.expected_statuses = {404, 422}  # 422: the first sample of the other dataset may be the broken one
+    visit.page.get_by_role("alert").get_by_role("link", name="odd").click()
+    visit.settle()
+    assert visit.page.get_by_role("alert").filter(has_text="There is no such").count() == 0
+    assert (visit.state("view") or "batch", visit.state("dataset"), visit.state("split")) == (view, "odd", "train")
+    visit.goto(f"/?view={view}&dataset=shapes&split=lost")
+    alert = visit.page.get_by_role("alert")
+    assert "There is no such split" in alert.inner_text()
+    alert.get_by_role("link", name="val").click()
+    visit.settle()
+    assert visit.page.get_by_role("alert").filter(has_text="There is no such").count() == 0
+    assert visit.state("split") == "val"
+
+
+@pytest.mark.parametrize(
+    "query", ["epoch=abc", "seed=-1", "batch_size=0", "shuffle=perhaps", "view=all", "step=", "page=2", "constructor=1", "row=x", "shuffle=constructor"]
+)
+def test_a_bad_value_in_the_link_is_told_on_the_page(open_page: OpenPage, query: str) -> None:
+    visit = open_page(f"/?dataset=shapes&split=train&{query}")
+    visit.expect_caption("Epoch 0, step 0")
+    assert query.partition("=")[0] in visit.page.get_by_role("alert").inner_text()
+    plain = open_plain(open_page, f"/?dataset=shapes&split=train&{query}")
+    assert query.partition("=")[0] in plain.page.get_by_role("alert").inner_text()
+    assert plain.page.locator("img[alt='batch 0 of shapes train in epoch 0']").count() == 1
+
+
+def test_values_that_do_not_fit_each_other_lead_on(open_page: OpenPage) -> None:
+    visit = open_page(f"/?{PLACE}&rank=7&world_size=2")
+    visit.expected_statuses = {422}
+    visit.page.get_by_role("link", name="First batch of the split").click()
+    visit.expect_caption("Epoch 0, step 0")
+
+
+def test_every_problem_has_a_sentence_for_its_title(open_page: OpenPage) -> None:
+    kinds, codes = [BatchlensError], set()
+    while kinds:
+        kind = kinds.pop()
+        codes.add(kind.code)
+        kinds += kind.__subclasses__()
+    visit = open_page(PATHS["batch"])
+    titles = visit.page.evaluate(
+        "async (codes) => { const { problemPanel } = await import('/assets/app/notices.js');"
+        " return codes.map((code) => problemPanel({ message: 'x', problem: { code, detail: 'x' } }).querySelector('h2').textContent); }",
+        sorted(codes),
+    )
+    for code, title in zip(sorted(codes), titles, strict=True):
+        assert re.match(r"[A-Z][a-z]* .*[a-z]$", title), (code, title)
+        assert title != "This cannot be shown" or code == "error", code
 
 
 def test_datasets_and_splits_are_chosen_in_the_bar(open_page: OpenPage) -> None:

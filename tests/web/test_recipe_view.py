@@ -101,6 +101,18 @@ def test_a_draft_is_copied_as_torchvision_code(open_page: OpenPage, server: Serv
     assert visit.page.evaluate("navigator.clipboard.readText()") == code
 
 
+def test_a_draft_of_unequal_shapes_says_that_its_tensors_do_not_stack(open_page: OpenPage, server: Server) -> None:
+    visit = open_page(BENCH)
+    assert visit.page.locator(".shapes").inner_text() == ""
+    type_draft(visit, "Resize(64)")
+    assert "do not stack to tensors" in visit.page.locator(".shapes").inner_text()
+    assert visit.page.get_by_role("button", name="Use in Batch").is_enabled(), "pictures of it can be looked at"
+    batch = "/datasets/shapes/splits/train/batches/0/0.safetensors?batch_size=4&recipe=Resize(64)"
+    assert server.get(batch).json()["code"] == "unequal-shapes"
+    type_draft(visit, "Resize([64, 64])")
+    assert visit.page.locator(".shapes").inner_text() == ""
+
+
 def test_back_leads_out_of_a_draft(open_page: OpenPage) -> None:
     visit = open_page(BENCH)
     type_draft(visit, "CenterCrop(32)")

@@ -4,14 +4,20 @@ import { at } from "./base.js";
 import { queryOf } from "./text.js";
 
 const LARGEST = Number.MAX_SAFE_INTEGER;
+const SHOWN = 40; // Characters of what is quoted.
+
+const WORDS = new Map([
+  ...["true", "1", "on", "t", "y", "yes"].map((word) => [word, true]),
+  ...["false", "0", "off", "f", "n", "no"].map((word) => [word, false]),
+]); // The service's own: pydantic's.
 
 const whole = (least, fallback) => ({
   fallback,
-  read: (text) => (/^\d{1,19}$/.test(text) && Number(text) >= least && Number(text) <= LARGEST ? Number(text) : undefined),
+  read: (text) => (/^\s*\+?\d+\s*$/.test(text) && Number(text) >= least && Number(text) <= LARGEST ? Number(text) : undefined),
   allowed: `a whole number from ${least} to ${LARGEST}`,
 });
-const flag = (fallback) => ({ fallback, read: (text) => ({ true: true, false: false })[text], allowed: "true or false" });
-const text = { fallback: null, read: (value) => value, allowed: "text" };
+const flag = (fallback) => ({ fallback, read: (text) => WORDS.get(text.toLowerCase()), allowed: "true or false" });
+const text = { fallback: null, read: (value) => value || null, allowed: "text" };
 
 export const VIEWS = ["batch", "sample", "recipe", "dataset", "devices"];
 
@@ -30,6 +36,7 @@ const FIELDS = {
   recipe: text,
   draft: text,
   index: whole(0, null),
+  row: whole(0, null),
   class: text,
   offset: whole(0, 0),
   version: text,
@@ -46,10 +53,9 @@ export function readAddress(search) {
   const state = initialState();
   const faults = [];
   for (const [name, value] of new URLSearchParams(search)) {
-    const field = FIELDS[name];
-    if (!field || value === "") continue;
-    const read = field.read(value);
-    if (read === undefined) faults.push(`${name}=${value.slice(0, 40)} is not ${field.allowed}.`);
+    const read = Object.hasOwn(FIELDS, name) ? FIELDS[name].read(value) : undefined;
+    if (!Object.hasOwn(FIELDS, name)) faults.push(`There is no parameter ${name.slice(0, SHOWN)}.`);
+    else if (read === undefined) faults.push(`${name}=${value.slice(0, SHOWN)} is not ${FIELDS[name].allowed}.`);
     else state[name] = read;
   }
   return { state, faults };

@@ -33,7 +33,7 @@ export async function request(path, { method = "GET", body, signal, priority } =
     response = await send(path, { method, headers, signal, priority, body: body === undefined ? undefined : JSON.stringify(body) });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError("The service does not answer. Is it still running?");
+    throw new ApiError("The service does not answer. Is it still running?", 0, { code: "no-answer" });
   }
   if (response.ok) return response;
   const problem = (response.headers.get("content-type") ?? "").includes("json") ? await response.json() : null;
@@ -45,12 +45,12 @@ export async function request(path, { method = "GET", body, signal, priority } =
   throw error;
 }
 
-/** Fetches; a service that is busy says when to come back, and is asked again then. */
+/** Fetches; a service that is busy says when to come back, and is asked again then, unless that is too long to wait for. */
 async function send(path, options, tries = TRIES) {
   const response = await fetch(path, options);
   const seconds = Number(response.headers.get("retry-after"));
-  if (response.status !== 503 || !seconds || tries === 1 || options.method !== "GET") return response;
-  await pause(1000 * Math.min(seconds, LONGEST_PAUSE_SECONDS), options.signal);
+  if (response.status !== 503 || !seconds || seconds > LONGEST_PAUSE_SECONDS || tries === 1 || options.method !== "GET") return response;
+  await pause(1000 * seconds, options.signal);
   return send(path, options, tries - 1);
 }
 
@@ -62,16 +62,27 @@ export const isStale = (error) => error.problem?.code === "version-gone";
 
 export const getJson = async (path, options) => (await request(path, options)).json();
 
+const unanswered = new Set();
+
 /** Remembers the answer to each argument; failures and aborts are forgotten. */
 function remembered(load) {
   const known = new Map();
   return (key) => {
     if (!known.has(key)) {
-      known.set(key, load(key));
-      known.get(key).catch(() => known.delete(key));
+      const answer = load(key);
+      const forget = () => known.get(key) === answer && known.delete(key);
+      known.set(key, answer);
+      unanswered.add(forget);
+      answer.catch(forget).finally(() => unanswered.delete(forget));
     }
     return known.get(key);
   };
+}
+
+/** Forget the requests that are not answered yet, so that the next one is sent anew. */
+export function forgetUnanswered() {
+  for (const forget of unanswered) forget();
+  unanswered.clear();
 }
 
 const encoded = encodeURIComponent;

@@ -1,4 +1,4 @@
-// Bars, a scatter and a live line. Each says in text what it draws.
+// Bars and a live line. Each says in text what it draws.
 
 import { h, styled, svg } from "./dom.js";
 import { count } from "./text.js";
@@ -43,46 +43,5 @@ export function spark(values, room, label) {
           svg("polyline", { points: line, class: "line", "vector-effect": "non-scaling-stroke" }),
         ]
       : [],
-  );
-}
-
-const round = (value) => {
-  const unit = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 2.5, 5, 10].map((each) => each * unit).find((each) => each >= value);
-};
-
-/**
- * Widths and heights of images, a dot for each.
- *
- * @param {{width: number, height: number, label: number, index: number}[]} samples.
- * @param {(sample) => string} href where a dot leads. @param {(sample) => string} title what it is.
- */
-export function scatter(samples, href, title) {
-  const [width, height, left, bottom] = [420, 300, 44, 34];
-  const most = Math.max(...samples.flatMap((each) => [each.width, each.height]));
-  const step = round(most / 4);
-  const top = step * Math.ceil((most * 1.02) / step);
-  const x = (value) => left + (value / top) * (width - left - 18);
-  const y = (value) => height - bottom - (value / top) * (height - bottom - 8);
-  const ticks = Array.from({ length: Math.round(top / step) + 1 }, (_, at) => at * step);
-  return svg(
-    "svg",
-    { viewBox: `0 0 ${width} ${height}`, class: "scatter", role: "group", "aria-label": `Width and height of ${samples.length} images` },
-    ticks.map((tick) => [
-      svg("line", { x1: x(tick), x2: x(tick), y1: y(0), y2: y(top), class: "grid" }),
-      svg("line", { x1: x(0), x2: x(top), y1: y(tick), y2: y(tick), class: "grid" }),
-      svg("text", { x: x(tick), y: height - bottom + 16, "text-anchor": "middle" }, String(tick)),
-      svg("text", { x: left - 7, y: y(tick) + 4, "text-anchor": "end" }, String(tick)),
-    ]),
-    svg("line", { x1: x(0), y1: y(0), x2: x(top), y2: y(top), class: "square" }),
-    svg("text", { x: x(top / 2), y: height - 3, "text-anchor": "middle", class: "axis-name" }, "width in pixels"),
-    svg("text", { x: left + 6, y: 18, class: "axis-name" }, "height"),
-    samples.map((each) =>
-      svg(
-        "a",
-        { href: href(each), tabindex: -1, "aria-hidden": "true" },
-        svg("circle", { cx: x(each.width), cy: y(each.height), r: 4, class: `hue-${each.label % 8}` }, svg("title", {}, title(each))),
-      ),
-    ),
   );
 }

@@ -12,7 +12,7 @@ function curlOf(path, file) {
 }
 
 function remoteLoader(place) {
-  const { seed, batch_size, shuffle, drop_last, rank, world_size } = place.state;
+  const { seed, batch_size, shuffle, drop_last, rank, world_size, on_error } = place.state;
   const options = {
     batch_size,
     shuffle,
@@ -20,6 +20,7 @@ function remoteLoader(place) {
     recipe: place.recipe.recipe,
     ...(drop_last ? { drop_last } : {}),
     ...(world_size > 1 ? { rank, world_size } : {}),
+    ...(on_error ? { on_error } : {}),
     ...(place.dataset.max_resolution ? { max_resolution: place.dataset.max_resolution } : {}),
   };
   const names = [serviceUrl(), place.dataset.name, place.split.name].map(python).join(", ");

@@ -6,7 +6,7 @@ import { attribute, h, icon, put } from "./dom.js";
 
 const TITLES = { batch: "Batch", sample: "Sample", recipe: "Recipe", dataset: "Dataset", devices: "Devices" };
 /** What is about one dataset or split, and means nothing in another. */
-export const ELSEWHERE = { recipe: null, draft: null, index: null, class: null, offset: 0, step: 0, version: null };
+export const ELSEWHERE = { recipe: null, draft: null, index: null, row: null, class: null, offset: 0, step: 0, version: null };
 
 export class Header {
   #catalogue = [];
@@ -41,11 +41,12 @@ export class Header {
   }
 
   /** Sets what there is to choose from. */
-  offer(catalogue) {
-    this.#catalogue = catalogue;
+  offer({ datasets, unavailable = [] }) {
+    this.#catalogue = datasets;
     put(
       this.dataset,
-      catalogue.map(({ name }) => h("option", { value: name }, name)),
+      datasets.map(({ name }) => h("option", { value: name }, name)),
+      unavailable.map(({ name }) => h("option", { value: name, disabled: true }, `${name} (cannot be served)`)),
     );
   }
 
@@ -59,6 +60,8 @@ export class Header {
     );
     this.dataset.value = dataset ?? "";
     this.split.value = split ?? "";
+    this.dataset.title = dataset ?? "";
+    this.split.title = split ?? "";
     for (const [name, tab] of Object.entries(this.tabs)) {
       tab.href = this.store.link({ view: name });
       attribute(tab, "aria-current", name === view ? "page" : null);

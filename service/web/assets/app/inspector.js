@@ -3,7 +3,7 @@
 import { h, put, styled } from "./dom.js";
 import { appliedList, className, facts, fileName, frameNote } from "./facts.js";
 import { overlayOf } from "./overlay.js";
-import { why } from "./text.js";
+import { count, why } from "./text.js";
 
 export class Inspector {
   constructor() {
@@ -25,10 +25,11 @@ export class Inspector {
    *
    * @param {Picture} picture of the batch. @param {number} position the row.
    * @param {Picture|null} originals of the same batch, where they are there already.
-   * @param {{recipe: string, href: string}} about the recipe's text, and where the sample view is.
+   * @param {{place: Place, href: string}} about which batch it is, and where the sample view is.
    */
-  show(picture, position, originals, { recipe, href }) {
+  show(picture, position, originals, { place, href }) {
     const row = picture.samples[position];
+    const recipe = place.recipe.recipe;
     put(
       this.element,
       h(
@@ -41,6 +42,8 @@ export class Inspector {
       h("p", { class: "where" }, fileName(row.file)),
       row.problem ? h("p", { class: "why" }, why(row.problem)) : this.#beforeAndAfter(picture, position, originals, recipe),
       facts([
+        ["position", `${place.positionOf(position)} of ${count(place.split.size)} in epoch ${place.state.epoch}`],
+        ["row", `${position} of this batch`],
         ["index", `${row.index}`],
         ["label", `${row.label}`],
         ["original", row.width ? `${row.width} × ${row.height}` : null],

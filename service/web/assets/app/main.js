@@ -1,13 +1,14 @@
 // Starts the page, and shows the view that the state names.
 
-import { getCatalogue, STALE } from "./api.js";
+import { forgetUnanswered, getCatalogue, STALE } from "./api.js";
 import { VIEWS, writeAddress } from "./address.js";
 import { at } from "./base.js";
 import { copyText } from "./codepanel.js";
 import { h, put } from "./dom.js";
 import { Header } from "./header.js";
 import { keyHelp, listenToKeys } from "./keys.js";
-import { problemPanel, Voice } from "./notices.js";
+import { LateNotice } from "./late.js";
+import { problemPanel, unavailableList, Voice } from "./notices.js";
 import { findPlace } from "./place.js";
 import { Store } from "./state.js";
 import { toggleTheme } from "./theme.js";
@@ -24,6 +25,7 @@ class Page {
   #view = null;
   #update = null;
   #renewal = null;
+  #hasShown = false;
 
   constructor() {
     this.store = new Store();
@@ -36,6 +38,8 @@ class Page {
     this.actions = actions;
     this.header = new Header({ store: this.store, actions });
     this.main = h("main", { id: "main", tabindex: -1, "aria-busy": "true" });
+    this.late = new LateNotice(this.main, { hasOld: () => this.#hasShown, onretry: () => this.#retry() });
+    this.header.element.append(this.late.element);
     this.help = keyHelp();
     const skip = h("a", { class: "skip", href: "#main", onclick: (event) => this.#skip(event) }, "Skip to the content");
     document.body.replaceChildren(skip, this.header.element, this.main, this.voice.element, this.help);
@@ -49,14 +53,22 @@ class Page {
 
   async start() {
     try {
-      const { datasets } = await getCatalogue();
-      this.header.offer(datasets);
+      const answer = getCatalogue();
+      this.late.watch("view", answer);
+      const { datasets, unavailable } = await answer;
+      this.header.offer({ datasets, unavailable });
       this.store.settle((state) => completed(state, datasets));
+      this.store.datasets = datasets.map(({ name }) => name);
+      this.unavailable = unavailable;
     } catch (error) {
       put(this.main, problemPanel(error, [["Try again", () => location.reload()]])).removeAttribute("aria-busy");
       return;
     }
-    this.store.subscribe((state) => this.show(state));
+    if (!this.store.datasets.length && this.store.state.view !== "devices") {
+      put(this.main, noDatasets(), unavailableList(this.unavailable)).removeAttribute("aria-busy");
+      return;
+    }
+    this.store.subscribe((state, isNoted) => (isNoted ? this.header.update(state) : this.show(state)));
     this.show(this.store.state);
     if (this.store.faults.length)
       this.main.prepend(h("p", { class: "notice", role: "alert" }, `The link could not be read in full: ${this.store.faults.join(" ")}`));
@@ -67,7 +79,10 @@ class Page {
     if (this.#name !== state.view) {
       this.#view?.close();
       this.#name = state.view;
-      this.#view = new CLASSES[state.view]({ store: this.store, say: this.voice.say });
+      this.#hasShown = false;
+      this.late.clear();
+      const watch = (name, answer) => this.late.watch(name, answer);
+      this.#view = new CLASSES[state.view]({ store: this.store, say: this.voice.say, watch, unavailable: this.unavailable });
       put(this.main, this.#view.element);
       scrollTo(0, 0);
     }
@@ -78,8 +93,19 @@ class Page {
   async #await(update) {
     this.main.setAttribute("aria-busy", "true");
     this.#update = update;
+    this.late.watch("view", update);
     await update;
-    if (this.#update === update) this.main.removeAttribute("aria-busy");
+    if (this.#update !== update) return;
+    this.main.removeAttribute("aria-busy");
+    this.#hasShown = true;
+  }
+
+  /** Ask anew for what is waited for. */
+  #retry() {
+    if (!this.#view) location.reload();
+    forgetUnanswered();
+    this.late.clear();
+    if (this.#view) this.show(this.store.state);
   }
 
   /** Copies a link that leaves nothing to settings, and says for which version of the dataset it was made. */
@@ -128,9 +154,12 @@ class Page {
   }
 }
 
+const noDatasets = () =>
+  problemPanel(new Error("The service lists no dataset that can be shown."), [["Try again", () => location.reload()]]);
+
 /** Fills in the dataset and the split that a link leaves open. */
 function completed(state, datasets) {
-  const dataset = state.dataset ?? datasets[0].name;
+  const dataset = state.dataset ?? datasets[0]?.name ?? null;
   const splits = Object.keys(datasets.find(({ name }) => name === dataset)?.splits ?? {});
   return { ...state, dataset, split: state.split ?? splits[0] ?? null };
 }

@@ -168,7 +168,7 @@ export async function fetchBatchOrSamples(place, tile, signal) {
   }
   const plan = await fetchOriginals(place, SIZES[0], signal);
   const found = await Promise.all(plan.samples.map((row) => fetchSample(place, row, tile, signal)));
-  const provenance = { ...plan.provenance, recipe: place.recipe.recipe, samples: found.map(({ row }) => row) };
+  const provenance = { ...plan.provenance, recipe: place.recipe.recipe, shape: undefined, samples: found.map(({ row }) => row) };
   return new Picture(
     provenance,
     found.map(({ tile: each }) => each),

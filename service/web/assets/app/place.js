@@ -2,12 +2,17 @@
 
 import { ApiError, getDataset, parseRecipe, splitPath, withQuery } from "./api.js";
 
-const SHOWN_SAMPLES = 16;
-
 /** Counts an epoch's steps, as the contract has it. */
 function countSteps(size, batchSize, worldSize, dropLast) {
   const block = batchSize * worldSize;
   return dropLast ? Math.floor(size / block) : Math.ceil(size / block);
+}
+
+/** The error for a split that a dataset does not have, as the service has it. */
+export function unknownSplit(dataset, name) {
+  const known = Object.keys(dataset.splits);
+  const detail = name === null ? `${dataset.name} has no splits.` : `${dataset.name} has no split ${name}.`;
+  return new ApiError(detail, 404, { code: "unknown-split", detail, known });
 }
 
 /**
@@ -19,8 +24,8 @@ function countSteps(size, batchSize, worldSize, dropLast) {
 export async function findPlace(state) {
   const dataset = await getDataset(state.dataset);
   const split = dataset.splits[state.split];
-  if (!split) throw new ApiError(`${dataset.name} has no split ${state.split}, only ${Object.keys(dataset.splits).join(", ")}.`);
-  const batchSize = state.batch_size ?? Math.min(SHOWN_SAMPLES, split.size, split.max_batch_size);
+  if (!split) throw unknownSplit(dataset, state.split);
+  const batchSize = state.batch_size ?? split.batch_size;
   const steps = countSteps(split.size, batchSize, state.world_size, state.drop_last);
   const step = Math.max(0, Math.min(state.step, steps - 1));
   const settled = { ...state, step, batch_size: batchSize, shuffle: state.shuffle ?? split.shuffle };
@@ -39,9 +44,22 @@ export class Place {
     this.path = splitPath(dataset.name, split.name);
   }
 
-  /** The same place with another recipe, parsed. */
+  /** Return the same place with another recipe, parsed. */
   withRecipe(recipe) {
     return new Place(this.dataset, this.split, recipe, this.state, this.steps);
+  }
+
+  /** Return the same place, where images that cannot be shown are masked and do not fail the batch. */
+  masked() {
+    return new Place(this.dataset, this.split, this.recipe, { ...this.state, on_error: "mask" }, this.steps);
+  }
+
+  /** Return where a row of the batch stands in the epoch's order, over all ranks; from 0. A last, shorter block is shared out over the ranks. */
+  positionOf(row) {
+    const { step, batch_size: batchSize, world_size: worldSize, rank } = this.state;
+    const start = step * batchSize * worldSize;
+    const rows = Math.min(batchSize * worldSize, this.split.size - start);
+    return start + Math.floor((rows * rank) / worldSize) + row;
   }
 
   /** The same place at another epoch or step; null past either end. */
@@ -55,7 +73,7 @@ export class Place {
 
   /** What picks the batch, for a query. Defaults of the API are left out, those of the settings are not. */
   get query() {
-    const { seed, batch_size, shuffle, drop_last, rank, world_size } = this.state;
+    const { seed, batch_size, shuffle, drop_last, rank, world_size, on_error } = this.state;
     return {
       recipe: this.recipe.recipe,
       seed,
@@ -63,6 +81,7 @@ export class Place {
       shuffle,
       ...(drop_last ? { drop_last } : {}),
       ...(world_size > 1 ? { rank, world_size } : {}),
+      ...(on_error ? { on_error } : {}),
       ...this.#pinned,
     };
   }

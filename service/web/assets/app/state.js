@@ -23,6 +23,9 @@ export class Store {
 
   #complete = (state) => state;
 
+  /** The names of all datasets that can be shown. */
+  datasets = [];
+
   get state() {
     return this.#state;
   }
@@ -54,6 +57,13 @@ export class Store {
     this.#tell();
   }
 
+  /** Change what only the link holds: the URL follows, without an entry of the history, and views do not. */
+  note(patch) {
+    this.#state = { ...this.#state, ...patch };
+    history.replaceState(null, "", writeAddress(this.#state));
+    this.#tell(true);
+  }
+
   /** Goes to the state that a query names. */
   goTo(search) {
     this.set(this.#read(search));
@@ -73,7 +83,7 @@ export class Store {
     return () => this.#listeners.delete(listener);
   }
 
-  #tell() {
-    for (const listener of this.#listeners) listener(this.#state);
+  #tell(isNoted = false) {
+    for (const listener of this.#listeners) listener(this.#state, isNoted);
   }
 }

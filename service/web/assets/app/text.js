@@ -51,8 +51,10 @@ export function queryOf(entries) {
     .join("&");
 }
 
-/** A failure of one sample in words; which one it is stands beside it. */
-export const why = (problem) => problem.replace(/^Sample \d+ \(.*?\): /, "");
+/** A failure of one sample as a sentence; which one it is stands beside it. */
+export const why = (problem) => capitalized(problem.replace(/^Sample \d+ \(.*?\): /, ""));
+
+const capitalized = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 /** A failure in words: what the service said, without long lists. */
 export const reason = (error) => (error.problem?.detail ?? error.message).replace(/[.;]? Known are .*$/s, "");

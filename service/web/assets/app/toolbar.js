@@ -1,6 +1,7 @@
 // The controls above a batch: what picks it. Every change goes into the state, and comes back from there.
 
 import { Check, Player, Slider, Stepper } from "./controls.js";
+import { dismissible } from "./disclosure.js";
 import { h } from "./dom.js";
 import { count, several } from "./text.js";
 
@@ -73,11 +74,13 @@ export class Toolbar {
   }
 
   #more() {
-    return h(
-      "details",
-      { class: "more" },
-      h("summary", {}, "More"),
-      h("div", { class: "popover" }, this.shuffle.element, this.dropLast.element, this.worldSize.element, this.rank.element),
+    return dismissible(
+      h(
+        "details",
+        { class: "more" },
+        h("summary", {}, "More"),
+        h("div", { class: "popover" }, this.shuffle.element, this.dropLast.element, this.worldSize.element, this.rank.element),
+      ),
     );
   }
 }

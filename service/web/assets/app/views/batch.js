@@ -15,9 +15,13 @@ import { findPlace } from "../place.js";
 import { several } from "../text.js";
 import { Tiles } from "../tiles.js";
 import { Toolbar } from "../toolbar.js";
+import { knownWays } from "../ways.js";
 
 const RAPID_MILLISECONDS = 120;
+const LINGER_MILLISECONDS = 350;
 const ORIGINAL_PIXELS = 384;
+/** What leads from a batch that cannot be to one that can. */
+const AFRESH = { epoch: 0, step: 0, seed: 0, batch_size: null, shuffle: null, drop_last: false, rank: 0, world_size: 1, row: null };
 const FORMATS = ["png", "safetensors", "npz", "json"];
 
 export class BatchView {
@@ -27,6 +31,7 @@ export class BatchView {
   #shown = null;
   #originals = null;
   #looked = 0;
+  #lingering = null;
   #width = 0;
   #lastUpdate = 0;
 
@@ -34,7 +39,11 @@ export class BatchView {
     this.store = store;
     this.toolbar = new Toolbar(store);
     this.inspector = new Inspector();
-    this.tiles = new Tiles({ href: (row) => store.link({ view: "sample", index: row.index }), onlook: (position, isTapped) => this.#look(position, isTapped) });
+    this.tiles = new Tiles({
+      href: (row, at) => store.link({ view: "sample", index: row.index, row: at }),
+      onlook: (at, how) => this.#linger(at, how),
+      onleave: () => this.#leave(),
+    });
     this.recipe = h("div", { class: "recipe-line" });
     this.notice = h("div", { class: "notice-place" });
     this.caption = h("p", { class: "caption-line" });
@@ -83,6 +92,7 @@ export class BatchView {
   close() {
     this.toolbar.player.stop();
     this.watcher.disconnect();
+    clearTimeout(this.#lingering);
     for (const each of [this.#now, this.#ahead, this.#behind]) each.stop();
   }
 
@@ -99,14 +109,17 @@ export class BatchView {
   }
 
   #show(place, picture, tile) {
+    const isFirst = !this.#shown;
     this.#shown = { place, picture, tile };
     this.#originals = null;
+    if (picture.samples.some((row) => row.problem)) this.#showCode(place.masked());
     put(this.notice, this.#versionNotice(place), picture.samples.length ? null : h("p", { class: "hint" }, "No samples for this rank in this step."));
     this.#layOut(picture.samples.length);
     this.tiles.element.hidden = false;
-    this.tiles.show(picture);
+    this.tiles.show(picture, place);
     this.#caption(place, picture);
-    this.#look(Math.min(this.#looked, picture.samples.length - 1));
+    this.#look(this.#chosen);
+    if (isFirst && this.store.state.row !== null) this.tiles.reveal(this.#chosen);
     this.toolbar.player.seen();
     this.#fetchMore(place, tile);
   }
@@ -136,6 +149,10 @@ export class BatchView {
       recipeText(place.recipe.recipe),
       h("span", { class: "ways" }, own, h("a", { href: edit }, "Edit")),
     );
+    this.#showCode(place);
+  }
+
+  #showCode(place) {
     this.code.show(
       batchCode(place),
       FORMATS.map((format) => [format, place.batchUrl(format)]),
@@ -155,6 +172,9 @@ export class BatchView {
         ? null
         : h("span", { title: "The median over the batch of the part of its original that a sample shows" }, `${seen} % of the originals left`),
       failed ? h("span", { class: "why" }, `${failed} cannot be shown`) : null,
+      picture.provenance.shape === null && picture.samples.length > 1
+        ? h("span", { class: "why", title: "The tensors of a batch stack only where its samples have one shape." }, "shapes differ: no tensors")
+        : null,
       timing(picture.timing),
     );
   }
@@ -180,26 +200,47 @@ export class BatchView {
     const ways = [["Try again", () => this.update(this.store.state)]];
     if (recipe)
       ways.push(["Use the split's own recipe", this.store.link({ recipe: null })], ["Edit the recipe", this.store.link({ view: "recipe", draft: recipe })]);
-    put(this.notice, problemPanel(error, ways));
+    if (error.problem?.code === "invalid-parameter") ways.push(["First batch of the split", this.store.link(AFRESH)]);
+    put(this.notice, problemPanel(error, [...ways, ...knownWays(error, this.store)]));
   }
 
-  #look(position, isTapped = false) {
+  /** The row of the batch that the link names: the chosen one. */
+  get #chosen() {
+    return Math.min(this.store.state.row ?? 0, (this.#shown?.picture.samples.length ?? 1) - 1);
+  }
+
+  /** Looks at a tile; who stays on it chooses it, so that passing over others on the way to a button changes nothing. */
+  #linger(position, { isTapped = false, isResting = false }) {
+    if (isResting && this.store.state.row !== null) return;
     if (isTapped) this.inspector.rise(true);
+    this.#look(position);
+    clearTimeout(this.#lingering);
+    const choose = () => this.#shown && this.store.note({ row: position });
+    if (isTapped) choose();
+    else this.#lingering = setTimeout(choose, LINGER_MILLISECONDS);
+  }
+
+  #leave() {
+    clearTimeout(this.#lingering);
+    this.#look(this.#chosen);
+  }
+
+  #look(position) {
     if (!this.#shown || position < 0) return;
     this.#looked = position;
     const { picture, place } = this.#shown;
     const row = picture.samples[Math.min(position, picture.samples.length - 1)];
     if (!row) return;
     this.tiles.mark(position);
-    this.inspector.show(picture, position, this.#originals, { recipe: place.recipe.recipe, href: this.tiles.href(row) });
+    this.inspector.show(picture, position, this.#originals, { place, href: this.tiles.href(row, position) });
   }
 
   #drawTiles() {
     if (!this.#shown) return;
     const { picture, place } = this.#shown;
     if (this.holder.isHeld && this.#originals)
-      this.tiles.show(this.#originals, { recipe: place.recipe.recipe, applied: picture.samples.map((row) => row.applied) });
-    else this.tiles.show(picture);
+      this.tiles.show(this.#originals, place, { recipe: place.recipe.recipe, applied: picture.samples.map((row) => row.applied) });
+    else this.tiles.show(picture, place);
   }
 
   #resized() {

@@ -2,33 +2,33 @@
 
 import { forgetDatasets, getDataset, getJson, splitPath, withQuery } from "../api.js";
 import { at } from "../base.js";
-import { meter, scatter } from "../charts.js";
+import { meter } from "../charts.js";
 import { datasetCode } from "../code.js";
 import { CodePanel } from "../codepanel.js";
 import { attribute, h, put, styled } from "../dom.js";
 import { className, swatch } from "../facts.js";
 import { Latest } from "../latest.js";
-import { problemPanel } from "../notices.js";
+import { problemPanel, unavailableList } from "../notices.js";
 import { originalRecipe } from "../pictures.js";
-import { count, several } from "../text.js";
+import { unknownSplit } from "../place.js";
+import { Sizes } from "../sizes.js";
+import { count, several, why } from "../text.js";
+import { knownWays } from "../ways.js";
 
 const PAGE = 60;
 const THUMBNAIL = 192;
-const MEASURED_PAGES = 8;
-const MEASURED_PAGE = 100;
 
 export class DatasetView {
   #now = new Latest();
-  #sizes = new Latest();
-  #measured = "";
 
-  constructor({ store, say }) {
+  constructor({ store, say, watch, unavailable }) {
     this.store = store;
     this.title = h("h1", {}, "Dataset");
     this.about = h("div", { class: "about-dataset" });
     this.notice = h("div", { class: "notice-place" });
     this.bars = h("ul", { class: "class-bars" });
-    this.sizes = h("div", { class: "sizes" }, h("span", { class: "stage waiting" }));
+    this.sizes = new Sizes({ store, watch });
+    this.notes = h("ul", { class: "dataset-notes" });
     this.wall = h("div", { class: "wall", role: "list", "aria-label": "Originals" });
     this.pages = h("nav", { class: "pages", "aria-label": "Pages of originals" });
     this.wallTitle = h("h2", {}, "Originals");
@@ -40,11 +40,11 @@ export class DatasetView {
         "div",
         { class: "panels" },
         h("section", { class: "panel" }, h("h2", {}, "Classes"), this.bars),
-        h("section", { class: "panel" }, h("h2", {}, "Sizes"), this.sizes),
+        h("section", { class: "panel" }, h("h2", {}, "Sizes"), this.sizes.element),
       ),
       h("section", { class: "panel" }, h("div", { class: "above" }, this.wallTitle, this.pages), this.wall),
     );
-    this.element = h("section", { class: "view dataset" }, h("div", { class: "toolbar" }, this.title, this.about), this.notice, this.body, this.code.element);
+    this.element = h("section", { class: "view dataset" }, h("div", { class: "toolbar" }, this.title, this.about), this.notes, this.notice, this.body, unavailableList(unavailable), this.code.element);
   }
 
   get keys() {
@@ -60,16 +60,17 @@ export class DatasetView {
 
   close() {
     this.#now.stop();
-    this.#sizes.stop();
+    this.sizes.stop();
   }
 
   async #load(state, signal) {
     forgetDatasets(); // This view is about what is there now.
     const dataset = await getDataset(state.dataset);
     signal.throwIfAborted();
+    if (!dataset.splits[state.split]) throw unknownSplit(dataset, state.split);
     const path = splitPath(state.dataset, state.split);
     this.#describe(dataset, state);
-    this.#measure(dataset, state, path);
+    this.sizes.show(dataset, state, path);
     const listing = withQuery(`${path}/samples`, { offset: state.offset, limit: PAGE, class: state.class });
     this.code.show(datasetCode(dataset.name, listing), [
       ["dataset.json", at(`/datasets/${encodeURIComponent(dataset.name)}`)],
@@ -100,6 +101,10 @@ export class DatasetView {
         .filter(Boolean)
         .map((each) => h("span", {}, each)),
     );
+    put(
+      this.notes,
+      (dataset.notes ?? []).map((note) => h("li", {}, note)),
+    );
     const splits = [split, ...Object.values(dataset.splits).filter((each) => each !== split)];
     const most = Math.max(...splits.flatMap((each) => Object.values(each.class_counts)));
     put(
@@ -121,55 +126,6 @@ export class DatasetView {
         { href: this.store.link({ class: isChosen ? null : name, offset: 0 }), "aria-current": isChosen ? "true" : null, title, class: `hue-${label % 8}` },
         className(name, label),
         h("span", { class: "bars" }, bars),
-      ),
-    );
-  }
-
-  /** Sizes come from the files' headers: of all images where there are few, else from pages spread over the listing, which is sorted by class. */
-  #measure(dataset, state, path) {
-    const about = `${path} ${dataset.version}`;
-    if (about === this.#measured) return;
-    this.#measured = about;
-    const { size } = dataset.splits[state.split];
-    const pages = Math.min(MEASURED_PAGES, Math.ceil(size / MEASURED_PAGE));
-    const offsets = Array.from({ length: pages }, (_, at) =>
-      pages * MEASURED_PAGE >= size ? at * MEASURED_PAGE : Math.floor((at * (size - MEASURED_PAGE)) / (pages - 1)),
-    );
-    this.#sizes.run(
-      async (signal) => {
-        const found = await Promise.all(offsets.map((offset) => getJson(withQuery(`${path}/samples`, { offset, limit: MEASURED_PAGE }), { signal })));
-        this.#plot(
-          found.flatMap(({ samples }) => samples),
-          size,
-        );
-      },
-      (error) => {
-        this.#measured = "";
-        put(this.sizes, problemPanel(error));
-      },
-    );
-  }
-
-  #plot(samples, size) {
-    const read = samples.filter((each) => each.width);
-    if (!read.length) {
-      put(this.sizes, h("p", { class: "hint" }, "No image could be read."));
-      return;
-    }
-    const middle = (name) => read.map((each) => each[name]).sort((a, b) => a - b)[Math.floor(read.length / 2)];
-    const unread = samples.length - read.length;
-    put(
-      this.sizes,
-      scatter(
-        read,
-        (each) => this.store.link({ view: "sample", index: each.index }),
-        (each) => `${each.file}: ${each.width} × ${each.height}`,
-      ),
-      h(
-        "p",
-        { class: "note" },
-        `${read.length === size ? "All" : `${read.length} of`} ${several(size, "image")}; the median is ${middle("width")} × ${middle("height")}`,
-        unread ? h("span", { class: "why" }, `; ${several(unread, "file")} cannot be read`) : null,
       ),
     );
   }
@@ -203,7 +159,7 @@ export class DatasetView {
     const query = { recipe: originalRecipe(THUMBNAIL), epochs: 1, original: false, labels: false, max_resolution, version };
     const failed = (text) => h("span", { class: "why" }, text);
     const face = sample.problem
-      ? failed(sample.problem)
+      ? failed(why(sample.problem))
       : h("img", {
           src: withQuery(`${path}/samples/${sample.index}/views.webp`, query),
           alt: `${sample.class}, sample ${sample.index}`,
@@ -222,7 +178,7 @@ export class DatasetView {
           {
             class: sample.problem ? "photo failed" : "photo",
             href: this.store.link({ view: "sample", index: sample.index }),
-            title: sample.problem ? sample.file : `${sample.file}, ${sample.width} × ${sample.height}`,
+            title: `${sample.class}\n${sample.file}\n${sample.problem ? why(sample.problem) : `${sample.width} × ${sample.height}`}`,
           },
           face,
           h("span", { class: "caption" }, swatch(sample.label), h("small", {}, `#${sample.index}`)),
@@ -247,7 +203,8 @@ export class DatasetView {
       this.notice,
       problemPanel(error, [
         ["Try again", () => this.update(this.store.state)],
-        ["All classes", this.store.link({ class: null, offset: 0 })],
+        ...(this.store.state.class === null ? [] : [["All classes", this.store.link({ class: null, offset: 0 })]]),
+        ...knownWays(error, this.store),
       ]),
     );
   }

@@ -19,7 +19,7 @@ export class DevicesView {
   #current = null;
   #waiting = null;
 
-  constructor({ say }) {
+  constructor({ say, watch }) {
     this.say = say;
     this.notice = h("div", { class: "notice-place" });
     this.devices = h("div", { class: "cards" });
@@ -59,7 +59,11 @@ export class DevicesView {
       this.loaders,
       this.code.element,
     );
-    this.poll = new Poll(POLL_MILLISECONDS, () => this.#refresh());
+    this.poll = new Poll(POLL_MILLISECONDS, () => {
+      const answer = this.#refresh();
+      watch("devices", answer);
+      return answer;
+    });
   }
 
   get keys() {
@@ -78,10 +82,12 @@ export class DevicesView {
     try {
       const [devices, { loaders }] = await Promise.all([getJson(at("/devices")), getJson(at("/loaders"))]);
       put(this.notice);
+      this.element.classList.remove("old");
       this.#showDevices(devices);
       this.#showLoaders(loaders);
     } catch (error) {
-      put(this.notice, problemPanel(error, [["Try again", () => this.poll.now()]]));
+      this.element.classList.add("old");
+      put(this.notice, problemPanel(error, [["Try again", () => this.poll.now()]]), this.#current ? h("p", { class: "note" }, "What is dimmed is from before.") : null);
     }
   }
 

@@ -17,10 +17,12 @@ import { findPlace } from "../place.js";
 import { StepList } from "../steplist.js";
 import { why } from "../text.js";
 import { Toolbar } from "../toolbar.js";
+import { knownWays } from "../ways.js";
 
 const TYPING_MILLISECONDS = 220;
 const SHOWN = 192;
 const ORIGINAL_PIXELS = 384;
+const MEND = "CenterCrop(224) or Resize([224, 224]) at the end makes them equal.";
 const FORMATS = ["png", "safetensors", "npz", "json"];
 
 export class RecipeView {
@@ -36,6 +38,7 @@ export class RecipeView {
     this.editor = new Editor({ oninput: (text) => this.#typed(text) });
     this.steps = new StepList({ oninsert: (call) => this.editor.insert(call) });
     this.about = h("p", { class: "note about" });
+    this.shapes = h("p", { class: "why shapes", role: "status" });
     this.use = h("button", { type: "button", onclick: () => store.set({ view: "batch", recipe: this.editor.text, draft: null }) }, "Use in Batch");
     this.copy = h("button", { type: "button", class: "quiet", onclick: () => this.#copyCode() }, "Copy as torchvision");
     this.reset = h("button", { type: "button", class: "quiet", onclick: () => store.set({ draft: null }) }, "Start over");
@@ -55,7 +58,7 @@ export class RecipeView {
       h(
         "div",
         { class: "board" },
-        h("div", { class: "desk" }, this.editor.element, this.about, h("div", { class: "ways" }, this.use, this.copy, this.reset)),
+        h("div", { class: "desk" }, this.editor.element, this.about, this.shapes, h("div", { class: "ways" }, this.use, this.copy, this.reset)),
         this.area,
         this.steps.element,
       ),
@@ -113,19 +116,32 @@ export class RecipeView {
     const other = draft && place.withRecipe(draft);
     const isSeen = !other && this.#pair?.place.batchUrl("json") === place.batchUrl("json");
     if (isSeen) return;
-    const coded = other ?? place;
-    this.code.show(
-      recipeCode(coded),
-      FORMATS.map((format) => [format, coded.batchUrl(format)]),
-    );
+    this.#showCode(other ?? place);
     const [now, then] = await Promise.all([place, other].map((each) => each && fetchBatchOrSamples(each, tileSize(SHOWN, each.recipe.output_shape), signal)));
     signal.throwIfAborted();
     this.#pair = { now, then, place, other };
+    if ((then ?? now).samples.some((row) => row.problem)) this.#showCode((other ?? place).masked());
+    this.#tellShapes(draft, then);
     this.#originals = null;
     this.#draw();
     this.toolbar.player.seen();
     this.#originals = await fetchOriginals(place, ORIGINAL_PIXELS, signal);
     if (this.holder.isHeld) this.#draw();
+  }
+
+  #showCode(place) {
+    this.code.show(
+      recipeCode(place),
+      FORMATS.map((format) => [format, place.batchUrl(format)]),
+    );
+  }
+
+  /** Say whether the draft's samples stack to tensors: not where their size depends on the image or on chance. */
+  #tellShapes(draft, picture) {
+    const isFixed = !draft || draft.output_shape.every((each) => each !== null);
+    const shape = picture?.provenance.shape;
+    const here = shape ? `In this step all are [${shape.slice(1).join(", ")}], elsewhere they may differ. ` : "";
+    put(this.shapes, isFixed ? "" : `Samples come out in sizes of their own, so batches of them do not stack to tensors; pictures do. ${here}${MEND}`);
   }
 
   /** Parses the draft; null where it does not, and the reason is shown. */
@@ -172,7 +188,11 @@ export class RecipeView {
           ),
           h(
             "a",
-            { class: "caption", href: this.store.link({ view: "sample", index: row.index }) },
+            {
+              class: "caption",
+              href: this.store.link({ view: "sample", index: row.index, row: at }),
+              title: `${row.class}\nposition ${place.positionOf(at)} in the order of epoch ${place.state.epoch}\nsample ${row.index}: ${row.file}`,
+            },
             className(row.class, row.label),
             h("small", {}, `#${row.index}`),
           ),
@@ -210,6 +230,7 @@ export class RecipeView {
       problemPanel(error, [
         ["Try again", () => this.update(this.store.state)],
         ["Start over", this.store.link({ draft: null, recipe: null })],
+        ...knownWays(error, this.store),
       ]),
     );
   }

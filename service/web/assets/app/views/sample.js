@@ -15,6 +15,7 @@ import { pause } from "../pause.js";
 import { fetchBitmap, fetchOriginals, originalRecipe } from "../pictures.js";
 import { findPlace } from "../place.js";
 import { bytes, count } from "../text.js";
+import { knownWays } from "../ways.js";
 import { ZoomView } from "../zoom.js";
 
 const EPOCHS = 8;
@@ -261,6 +262,6 @@ export class SampleView {
       ["Batch", this.store.link({ view: "batch" })],
     ];
     if (recipe) ways.push(["Use the split's own recipe", this.store.link({ recipe: null })]);
-    put(this.notice, problemPanel(error, ways));
+    put(this.notice, problemPanel(error, [...ways, ...knownWays(error, this.store)]));
   }
 }
