@@ -106,9 +106,15 @@ class Delivery:
         return tuple(self._pin(each) for each in (images, *(self._place(self._as_tensor(each)) for each in (arrays.labels, *extra))))
 
     def _as_tensor(self, array: Array) -> torch.Tensor:
+        """Return an array as a tensor that any thread may be the last to let go of, also while the interpreter ends.
+
+        gloo's threads do that with what was in a process's last collective. The tensor of `from_numpy` would then wait for the GIL in a destructor, where
+        CPython ends the thread (`PyGILState_Ensure`) and C++ the process. Labels and the like become torch's own memory; images are not copied for that:
+        their DLPack capsule looks first whether there still is an interpreter.
+        """
         import torch
 
-        tensor = torch.from_numpy(array)
+        tensor = torch.from_numpy(array).clone() if array.ndim == 1 else torch.from_dlpack(array)
         return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
 
     def _place(self, tensor: torch.Tensor) -> torch.Tensor:

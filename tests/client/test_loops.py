@@ -138,3 +138,11 @@ def test_public_names_are_sorted_and_there() -> None:
 
     assert sorted(service.client.__all__) == service.client.__all__
     assert all(hasattr(service.client, name) for name in service.client.__all__)
+
+
+def test_what_collectives_send_is_memory_of_torch_itself(open_loader: OpenLoader) -> None:
+    _, *others = next(iter(open_loader(with_indices=True, on_error="mask")))
+    assert len(others) == 3, "labels, indices, valid"
+    owned = [each.untyped_storage().resizable() for each in others]
+    assert owned == [True] * 3, "memory that belongs to a Python object cannot be let go of by gloo's threads while the interpreter ends"
+    assert not torch.from_numpy(others[0].numpy().copy()).untyped_storage().resizable(), "which is what this tells apart"
