@@ -123,9 +123,9 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
     named = named_recipes(settings.recipes)
     _check_split_recipes(settings, named)
     selection = Selection(inventory, settings.device)
-    registry = Registry(LoaderLimits.of(settings, _plan_memory(settings)), selection.current.id, inventory.torch_device)
     catalogue = Catalogue.open(settings, progress)
     _log_findings(settings, catalogue)
+    registry = Registry(LoaderLimits.of(settings, _plan_memory(settings)), selection.current.id, inventory.torch_device)
     return Services(
         settings=settings,
         catalogue=catalogue,

@@ -182,7 +182,15 @@ def test_credentials_go_along_and_are_never_shown(
     network.clients.clear()
     with pytest.raises(ServerUnavailable) as caught:
         loader.explain(0, 0)
-    told = [repr(loader), repr(vars(loader)), repr(loader._sessions.__reduce__()), str(caught.value), repr(caught.value.facts), caplog.text]
+    told = [
+        repr(loader),
+        repr(vars(loader)),
+        repr(vars(loader._reader)),
+        repr(loader._reader._sessions.__reduce__()),
+        str(caught.value),
+        repr(caught.value.facts),
+        caplog.text,
+    ]
     for text in told:
         assert "secretpw" not in text
         assert "YWxpY2U6c2VjcmV0cHc=" not in text

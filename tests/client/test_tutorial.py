@@ -84,7 +84,7 @@ def train_model(
         loaders["train"].load_state_dict(saved["loader"])
         torch.set_rng_state(saved["rng"])
         losses, val_losses = list(saved["losses"]), list(saved["val_losses"])
-    for epoch in range(loaders["train"].epoch, EPOCHS):
+    for epoch in range(saved["epoch"] if saved else 0, EPOCHS):  # Of one whose end was reached, nothing is left but its validation.
         loaders["train"].set_epoch(epoch)
         for phase in ("train", "val"):
             model.train(phase == "train")
@@ -97,7 +97,7 @@ def train_model(
                     loss.backward()
                     optimizer.step()
                     losses.append(loss.item())
-                    checkpoint = save(model, optimizer, loaders["train"], losses, val_losses)
+                    checkpoint = save(epoch, model, optimizer, loaders["train"], losses, val_losses)
                     if len(losses) == kill_after:
                         raise Killed(checkpoint)
                 running_loss += loss.item() * len(inputs)
@@ -106,8 +106,8 @@ def train_model(
     return losses, val_losses, checkpoint
 
 
-def save(model: nn.Module, optimizer: torch.optim.Optimizer, loader: RemoteLoader, losses: list[float], val_losses: list[float]) -> Checkpoint:
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "loader": loader.state_dict(), "rng": torch.get_rng_state()}
+def save(epoch: int, model: nn.Module, optimizer: torch.optim.Optimizer, loader: RemoteLoader, losses: list[float], val_losses: list[float]) -> Checkpoint:
+    state = {"epoch": epoch, "model": model.state_dict(), "optimizer": optimizer.state_dict(), "loader": loader.state_dict(), "rng": torch.get_rng_state()}
     return deepcopy({**state, "losses": losses, "val_losses": val_losses})
 
 
