@@ -1,6 +1,7 @@
 """What tests of several packages share: a small dataset on disk, the real photos, settings that no surrounding variable touches."""
 
 import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from PIL import Image
 from service.settings import Settings, read_settings
 
 PHOTOS = Path(__file__).parents[2] / "shared" / "data" / "hymenoptera_data"
+
+
+def pytest_configure() -> None:
+    """Let processes that tests start be interrupted, also where a shell has started the tests in the background: it has SIGINT ignored there."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

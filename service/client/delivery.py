@@ -114,7 +114,7 @@ class Delivery:
         """
         import torch
 
-        tensor = torch.from_numpy(array).clone() if array.ndim == 1 else torch.from_dlpack(array)
+        tensor = torch.from_numpy(array).clone() if array.ndim == 1 else torch.utils.dlpack.from_dlpack(array)
         return tensor.view(torch.bfloat16) if tensor.dtype == torch.uint16 else tensor
 
     def _place(self, tensor: torch.Tensor) -> torch.Tensor:

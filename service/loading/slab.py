@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import mmap
 import os
 from contextlib import suppress
@@ -21,11 +20,8 @@ from service.loading.gaps import Gaps, align
 _MADV_POPULATE_WRITE = 23
 """From Linux 5.14 on; `mmap` has no name for it yet (madvise(2))."""
 
-_PUNCH_HOLE_KEEP_SIZE = 0x03
-"""`os` has no `fallocate` with a mode (fallocate(2)); unlike MADV_REMOVE it needs no mapping."""
-
-_fallocate = ctypes.CDLL(None, use_errno=True).fallocate
-_fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+_MOST_MAPPED_BYTES = 64 << 20
+"""Pages are given back through a mapping of so much at a time: MADV_REMOVE needs one, and address space may be scarce."""
 
 
 class SharedMemory:
@@ -108,9 +104,10 @@ class SharedMemory:
         """
         end = self.size_bytes if size_bytes is None else offset + size_bytes
         start = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
-        whole_pages = (end if end == self.size_bytes else end // mmap.PAGESIZE * mmap.PAGESIZE) - start
-        if whole_pages > 0 and _fallocate(self._descriptor, _PUNCH_HOLE_KEEP_SIZE, start, whole_pages):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+        whole_pages_end = end if end == self.size_bytes else end // mmap.PAGESIZE * mmap.PAGESIZE
+        for first in range(start, whole_pages_end, _MOST_MAPPED_BYTES):
+            with mmap.mmap(self._descriptor, min(_MOST_MAPPED_BYTES, whole_pages_end - first), offset=first) as part:
+                part.madvise(mmap.MADV_REMOVE)
 
     def view(self, offset: int, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Maps a tensor onto the memory.

@@ -163,10 +163,10 @@ def test_ten_thousand_mutations_end_no_worker(tmp_path: Path, start_server: Star
         assert answer.status_code == 200
         return sum(each["problem"] is not None for each in answer.json()["samples"])
 
-    refused = sum(count_problems(step) for step in range(10))
+    refused = sum(count_problems(step) for step in range(20))  # Until every thread of the server has read headers of every format.
     pids = [server.process.pid, *loaders(server)[0]["pids"]]
     before = [resident_bytes(pid) for pid in pids]
-    refused += sum(count_problems(step) for step in range(10, 100))
+    refused += sum(count_problems(step) for step in range(20, 100))
     assert 1000 < refused < 9000
     assert (loaders(server)[0]["restarts"], loaders(server)[0]["pids"]) == (0, pids[1:])
     grown = [resident_bytes(pid) - each for pid, each in zip(pids, before, strict=True)]

@@ -18,6 +18,9 @@ from tests.reliability.hostile import traversals
 ROOT = Path(__file__).parents[2]
 SECRET = "the-secret-beyond-the-root"
 TOKEN = "correct-horse-battery-staple"
+PROBED = {"/health/live", "/health/ready", "/metrics"}
+"""These answer to any host: probes come by IP, and nothing can be changed there."""
+
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "BREW", "get", "X"]
 ORIGINS = [
     "http://evil.example",
@@ -112,7 +115,7 @@ def client(open_client: OpenClient) -> Client:
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_foreign_host_is_refused_whatever_the_method(client: Client, method: str) -> None:
-    for _, path in every_call(client):
+    for path in {path for _, path in every_call(client)} - PROBED:
         answer = client.request(method, path, headers={"host": "evil.example"}, json={"device": "cpu"})
         assert answer.status_code == 400, (method, path)
     assert client.json("/loaders/pets/train")["state"] == "ready"
@@ -174,7 +177,7 @@ def test_secrets_are_neither_logged_nor_told(start_server: StartServer, dataset_
     told += [server.get(path) for path in ("/openapi.json", "/docs", "/", "/loaders", "/devices", "/health/ready")]
     told.append(server.client.put(server.url + "/devices/current", content=TOKEN.encode(), headers={"authorization": "Bearer wrong"}))
     server.get("/datasets", params={"token": TOKEN})
-    assert {each.status_code for each in told} >= {200, 401, 404}
+    assert {each.status_code for each in told} >= {200, 401, 405, 422}
     for each in told:
         assert TOKEN not in each.text
         assert TOKEN not in str(each.headers)

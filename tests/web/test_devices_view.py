@@ -40,7 +40,7 @@ def test_devices_and_loaders_are_told_and_kept_up_to_date(open_page: OpenPage, s
 
 def test_a_device_that_is_not_there_is_refused_in_words(open_page: OpenPage) -> None:
     visit = open_page("/?view=devices")
-    visit.expected_statuses = {404}
+    visit.expected_statuses = {422}
     visit.page.get_by_label("Render on").fill("cuda:0")
     visit.page.get_by_role("button", name="Move").click()
     visit.page.get_by_text("There is no device 'cuda:0'. Known: cpu.").wait_for()

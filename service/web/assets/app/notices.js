@@ -25,6 +25,7 @@ const TITLES = {
   "not-acceptable": "There is no such format",
   "range-not-satisfiable": "The file ends before that",
   "body-too-large": "The request is too large",
+  "unsupported-media-type": "The request is not JSON",
   "method-not-allowed": "This cannot be done here",
   "sample-error": "An image cannot be used",
   "unreadable-image": "An image cannot be read",
@@ -36,6 +37,7 @@ const TITLES = {
   unavailable: "The service cannot answer now",
   "queue-full": "The service is busy",
   "no-slot": "The service is busy",
+  "insufficient-memory": "There is no memory for this now",
   "shutting-down": "The service is closing",
   "not-ready": "The service is still starting",
   "deadline-exceeded": "This took too long",
@@ -50,6 +52,7 @@ const TITLES = {
   "no-dataset-found": "There is no dataset in this folder",
   "invalid-dataset": "The dataset cannot be served as it is",
   "invalid-settings": "A setting is out of its range",
+  "memory-too-small": "The machine has too little memory",
 };
 
 /**
