@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.api.connection import BoundedProtocol
 from service.api.dependencies import Services
 from service.errors import Unavailable
+from service.plural import count_of
 
 _LOG = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.02
@@ -80,7 +81,8 @@ class Server(uvicorn.Server):
 
     def _end_grace(self) -> None:
         count = self._services.pending.refuse_all()
-        _LOG.warning("%d requests did not finish within %g seconds and get 503", count, self._grace_seconds)
+        if count:
+            _LOG.warning("After %g seconds, %s without an answer: 503", self._grace_seconds, count_of(count, "request"))
         for connection in list(self.server_state.connections):  # Some may have come while the listener was being closed.
             connection.shutdown()
 

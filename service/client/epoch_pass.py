@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import suppress
+from inspect import GEN_CLOSED, getgeneratorstate
 from typing import Any
 
 from service.client.cursor import PassStart
@@ -58,8 +59,9 @@ class EpochPass(Iterator[Any]):
 
     def abort(self) -> None:
         """End the pass; whoever goes on with it gets an error instead of a short epoch."""
+        is_over = self._batches is not None and getgeneratorstate(self._batches) == GEN_CLOSED
         self.close()
-        self._is_aborted = True
+        self._is_aborted = self._is_aborted or not is_over
 
     def __del__(self) -> None:
         if self._batches is None:  # One that was begun ends with its generator.

@@ -212,7 +212,12 @@ class EpochReader:
         worker = find_worker()
         if worker is None:
             return position, range(position.step, share.steps)
-        self._worker_reads.mark()
+        if self._worker_reads.begin_pass(worker[0]) and share.address.shuffle:
+            warnings.warn(
+                f"Workers of a DataLoader read epoch {position.epoch} once more, with the same order and augmentations: they read copies, and no copy knows of"
+                " passes before. Call set_epoch before each pass, or set persistent_workers=True.",
+                stacklevel=2,
+            )
         return position.in_worker(), position.share(share.steps, *worker)
 
     def _fetch(self, share: Share, session: Session, epoch: int, step: int) -> Arrays:

@@ -6,9 +6,14 @@ import sys
 from service.client.errors import RanksChanged
 from service.errors import InvalidParameter
 
-_LAUNCHERS = (("RANK", "WORLD_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"))
-"""Variables of torchrun (and what follows it, such as `accelerate launch`) and of Open MPI's mpirun. Slurm's are left out: a batch script has
-SLURM_NTASKS for all its tasks, although it is one process."""
+_LAUNCHERS = (
+    ("RANK", "WORLD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+)
+"""Variables of torchrun (and what follows it, such as `accelerate launch`), and of mpirun in Open MPI, in MPICH and Intel MPI, and in MVAPICH2.
+Slurm's are left out: a batch script has SLURM_NTASKS for all its tasks, although it is one process."""
 
 
 class Ranks:

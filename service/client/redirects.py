@@ -21,7 +21,7 @@ def send_and_follow(transport: Transport, endpoint: Endpoint, path: str, headers
         transport: sends.
         endpoint: to ask first.
         path: path and query.
-        headers: for every server.
+        headers: for every server; the endpoint's own of the same name, in whatever case, come instead.
 
     Returns:
         the last answer, and the base URL of the server that gave it.
@@ -30,7 +30,9 @@ def send_and_follow(transport: Transport, endpoint: Endpoint, path: str, headers
         ConnectionFailed: no complete answer came from one of them.
         RequestRefused: there are too many redirects, or one to no http or https URL.
     """
-    base_url, target, sent = endpoint.url, path, {**headers, **endpoint.headers}
+    own = {name.lower() for name in endpoint.headers}
+    sent = {**{name: value for name, value in headers.items() if name.lower() not in own}, **endpoint.headers}
+    base_url, target = endpoint.url, path
     for _ in range(_MOST_REDIRECTS + 1):
         answer = transport.send(base_url, target, sent)
         location = answer.headers.get("location")
@@ -47,6 +49,7 @@ def _locate(url: str, location: str) -> tuple[str, str]:
     """Return base URL and target of a redirect; a user or a fragment in it does not count."""
     try:
         parts = urlsplit(urljoin(url, quote(location, safe=_URL_CHARACTERS, encoding="latin-1", errors="replace")))
+        (parts.hostname or "").encode("idna")
         is_good = parts.scheme in PORTS and bool(parts.hostname) and parts.port != 0
     except ValueError:
         is_good = False

@@ -160,7 +160,9 @@ class Session:
     def _give_up(self, attempts: _Attempts) -> ServerUnavailable:
         causes, waited = attempts.causes, time.monotonic() - attempts.started
         told = "; ".join(f"{url}: {causes.get(url, 'busy, as it told other requests')}" for url in self._urls)
-        if self._has_answered:
+        if self._has_answered and waited < self._patience_seconds:
+            summary = f"No server wants to be asked again within {self._patience_seconds:g} s of patience; patience_seconds= may be more."
+        elif self._has_answered:
             summary = f"No server answered within {self._patience_seconds:g} s of patience."
         else:
             summary = f"Nothing has ever answered there, in {waited:.1f} s. Is the URL right, and the service running?"

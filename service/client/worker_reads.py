@@ -1,4 +1,4 @@
-"""Whether workers of a DataLoader read copies of a loader: a byte of memory that all copies share, in whatever way the workers were started."""
+"""Whether workers of a DataLoader read copies of a loader: memory that all copies share, in whatever way the workers were started."""
 
 import mmap
 import os
@@ -8,6 +8,9 @@ import weakref
 from multiprocessing import reduction
 from multiprocessing.context import get_spawning_popen
 from typing import Any
+
+_ANY, _FIRST = range(2)
+_BYTES = 2
 
 
 def find_worker() -> tuple[int, int] | None:
@@ -24,7 +27,8 @@ class WorkerReads:
         if descriptor is None:
             descriptor = _create_memory()
         self._descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, 1)
+        self._memory = mmap.mmap(descriptor, _BYTES)
+        self._has_begun = False
         weakref.finalize(self, os.close, descriptor).atexit = False
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -35,25 +39,41 @@ class WorkerReads:
     @property
     def is_marked(self) -> bool:
         """Whether a worker has begun to read since the last `clear`."""
-        return self._memory[0] != 0
+        return self._memory[_ANY] != 0
 
     def mark(self) -> None:
         """Note that a worker reads."""
-        self._memory[0] = 1
+        self._memory[_ANY] = 1
+
+    def begin_pass(self, worker: int) -> bool:
+        """Note that a worker begins a pass.
+
+        Args:
+            worker: which one, from 0.
+
+        Returns:
+            whether it repeats the one before: a new copy begins where another began that has gone since. Only the first worker knows, and only once.
+        """
+        self.mark()
+        is_repeat = worker == 0 and not self._has_begun and self._memory[_FIRST] == 1
+        if worker == 0:
+            self._memory[_FIRST] = 2 if self._memory[_FIRST] else 1
+        self._has_begun = True
+        return is_repeat
 
     def clear(self) -> None:
         """Note that the owner has said where it is."""
-        self._memory[0] = 0
+        self._memory[_ANY] = self._memory[_FIRST] = 0
 
 
 def _create_memory() -> int:
-    """Return the descriptor of a file of one byte; in memory, on Linux."""
+    """Return the descriptor of a small file; in memory, on Linux."""
     if hasattr(os, "memfd_create"):
         descriptor = os.memfd_create("batchlens-loader")
     else:
         with tempfile.TemporaryFile() as file:
             descriptor = os.dup(file.fileno())
-    os.ftruncate(descriptor, 1)
+    os.ftruncate(descriptor, _BYTES)
     return descriptor
 
 

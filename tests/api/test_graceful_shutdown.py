@@ -1,6 +1,8 @@
 """The end of the grace period: what has not begun to answer gets 503, what has is sent whole."""
 
 import asyncio
+import logging
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,6 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.api.middleware.graceful_shutdown import GracefulShutdown
 from service.api.pending_requests import PendingRequests
+from service.api.server import Server
+from service.app import create_app
+from service.settings import Settings
 from tests.api.conftest import read_problem
 
 
@@ -93,3 +98,22 @@ def test_a_cancellation_of_another_kind_is_none_of_its_business() -> None:
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(run())
+
+
+@pytest.mark.parametrize(("count", "told"), [(0, []), (1, ["After 30 seconds, 1 request without an answer: 503"])])
+def test_the_log_says_how_many_were_refused(settings: Callable[..., Settings], caplog: pytest.LogCaptureFixture, count: int, told: list[str]) -> None:
+    """None are where bodies alone are still being sent."""
+    app = create_app(settings(workers=0))
+    server = Server(app, lambda: None)
+
+    async def run() -> None:
+        tasks = [asyncio.create_task(asyncio.Event().wait()) for _ in range(count)]
+        for task in tasks:
+            app.state.services.pending.add(task)
+        server._end_grace()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    with caplog.at_level(logging.WARNING, "service.api.server"):
+        asyncio.run(run())
+    app.state.services.inventory.close()
+    assert [each.getMessage() for each in caplog.records if each.name == "service.api.server"] == told

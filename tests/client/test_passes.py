@@ -156,15 +156,18 @@ def test_map_fn_makes_what_is_yielded(open_loader: OpenLoader) -> None:
 
 def test_with_closes_everything(open_loader: OpenLoader, network: Network) -> None:
     with open_loader() as loader:
-        assert len(list(loader)) == 5
+        whole = iter(loader)
+        assert len(list(whole)) == 5
         assert network.open_transports
     assert_nothing_left(network)
     with open_loader() as loader:
         batches = iter(loader)
         next(batches)
     assert_nothing_left(network)
+    loader.close()
     with pytest.raises(ClientError, match="closed in the midst"):
         next(batches)
+    assert next(whole, "end") == "end", "it had come to its end before"
 
 
 def test_a_child_process_that_goes_on_with_its_parents_iterator_gets_an_error(loader: RemoteLoader, epochs: list) -> None:

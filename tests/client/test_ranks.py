@@ -14,7 +14,13 @@ from service.errors import InvalidParameter
 from tests.client.conftest import OpenLoader
 from tests.client.test_epochs import read
 
-VARIABLES = ("RANK", "WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")
+LAUNCHERS = [
+    ("RANK", "WORLD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+    ("MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+]
+VARIABLES = [name for names in LAUNCHERS for name in names]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +68,7 @@ def test_ranks_that_were_settled_too_early_are_an_error_that_says_what_to_do(ope
         assert len(same) == 5
 
 
-@pytest.mark.parametrize("names", [VARIABLES[:2], VARIABLES[2:]])
+@pytest.mark.parametrize("names", LAUNCHERS)
 def test_a_launchers_environment_is_noticed(open_loader: OpenLoader, monkeypatch: pytest.MonkeyPatch, names: tuple[str, str]) -> None:
     loader = open_loader(with_indices=True, uneven="share")
     for name, value in zip(names, ("1", "2"), strict=True):

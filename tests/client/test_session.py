@@ -62,7 +62,8 @@ class ScriptedTransport:
         self._is_open = True
 
     def send(self, base_url: str, path: str, headers: Mapping[str, str]) -> Answer:
-        assert headers["User-Agent"].startswith("batchlens-client/")
+        (agent,) = [value for name, value in headers.items() if name.lower() == "user-agent"]
+        assert agent.startswith(("batchlens-client/", "mine"))
         self._script.asked.append((base_url, time.monotonic()))
         self._script.headers.append(headers)
         self._script.paths.append(path)
@@ -212,7 +213,7 @@ def test_patience_ends_with_the_urls_and_the_last_causes() -> None:
 
 def test_waiting_longer_than_patience_is_not_even_begun() -> None:
     script = Script({"http://a": [answer(503, retry_after="3600")]})
-    with pytest.raises(ServerUnavailable, match="http://a: answered 503 Service Unavailable"):
+    with pytest.raises(ServerUnavailable, match=r"^No server wants to be asked again within 60 s .* http://a: answered 503 Service Unavailable"):
         run(script, patience_seconds=60)
     assert script.order == "a"
 
@@ -347,6 +348,12 @@ class TestRedirects:
         script = self.follow("http://b/x", "http://a/below/x")
         assert [bool(set(self.SECRETS) & set(each)) for each in script.headers] == [True, False, False]
 
+    def test_a_header_of_the_users_own_comes_instead_whatever_its_case(self) -> None:
+        script = Script(Everywhere([answer()]))
+        with Session([Endpoint("http://a", {"user-agent": "mine"})], script.make, 20) as session:
+            session.get("/x")
+        assert {name: value for name, value in script.headers[0].items() if name.lower() == "user-agent"} == {"user-agent": "mine"}
+
     def test_to_the_same_origin_in_other_words_keep_them(self) -> None:
         script = self.follow("http://A:80/x", "/y")
         assert all(each.items() >= self.SECRETS.items() for each in script.headers)
@@ -356,7 +363,7 @@ class TestRedirects:
         with pytest.raises(RequestRefused, match=r"^http://a/below redirects to https://a, which answered 401: credentials are not sent to another origin"):
             self.get(script)
 
-    @pytest.mark.parametrize("location", ["ftp://b/x", "http://b:x/", "file:///etc/passwd", "http://[b/"])
+    @pytest.mark.parametrize("location", ["ftp://b/x", "http://b:x/", "file:///etc/passwd", "http://[b/", f"http://{'x' * 70}.org/"])
     def test_to_what_is_no_server_are_final(self, location: str) -> None:
         with pytest.raises(RequestRefused, match="http://a/below/x redirects to what is no http or https URL"):
             self.get(Script(Everywhere([answer(302, b"", location=location)])))

@@ -72,6 +72,32 @@ def test_workers_go_on_in_the_midst_of_an_epoch(loader: RemoteLoader, epochs: li
 
 
 @pytest.mark.parametrize("start_method", ["fork", "spawn"])
+def test_workers_that_repeat_an_epoch_warn_once(loader: RemoteLoader, epochs: list, start_method: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """Warnings are errors here, in forked workers too; spawned ones have filters of their own, and print it."""
+    capfd.readouterr()
+    wrapped = DataLoader(loader, batch_size=None, num_workers=2 if start_method == "fork" else 1, multiprocessing_context=start_method)
+    assert seen(wrapped) == epochs[0]
+    if start_method == "fork":
+        with pytest.raises(UserWarning, match=r"epoch 0 once more.*set_epoch before each pass"):
+            seen(wrapped)
+    else:
+        assert seen(wrapped) == epochs[0]
+    assert seen(wrapped) == epochs[0]
+    loader.set_epoch(1)
+    assert seen(wrapped) == epochs[1]
+    if start_method == "spawn":
+        assert capfd.readouterr().err.count("epoch 0 once more") == 1
+
+
+def test_a_repeated_pass_is_no_surprise_without_shuffling_or_with_workers_that_stay(loader: RemoteLoader, epochs: list, url: str) -> None:
+    wrapped = DataLoader(loader, batch_size=None, num_workers=2, persistent_workers=True)
+    assert [seen(wrapped) for _ in range(3)] == epochs
+    with RemoteLoader(url, "pets", shuffle=False, **OPTIONS) as val:
+        wrapped = DataLoader(val, batch_size=None, num_workers=2)
+        assert seen(wrapped) == seen(wrapped)
+
+
+@pytest.mark.parametrize("start_method", ["fork", "spawn"])
 def test_a_state_that_this_process_cannot_know_is_refused(loader: RemoteLoader, epochs: list, start_method: str) -> None:
     assert loader.state_dict()["step"] == 0
     loader.set_epoch(1)

@@ -93,6 +93,7 @@ def test_links_of_a_batch_with_broken_images_mask_them(open_page: OpenPage, serv
         assert "on_error=mask" in visit.page.locator("#code").inner_text()
     visit.page.get_by_role("tab", name="RemoteLoader").click()
     assert 'on_error="mask"' in visit.page.locator("#code").inner_text()
+    assert "for inputs, labels, valid in loader" in visit.page.locator("#code").inner_text()
     visit.goto("/?dataset=odd&split=train&batch_size=8&shuffle=false")
     assert "on_error" not in visit.page.locator("#code").inner_text(), "eight images that can be read"
 

@@ -36,7 +36,7 @@ function remoteLoader(place) {
 
 /** The code of a batch: `{curl, Python, RemoteLoader}`. */
 export function batchCode(place) {
-  const { epoch, step } = place.state;
+  const { epoch, step, on_error } = place.state;
   return {
     curl: lines(
       curlOf(place.batchUrl("png"), "batch.png"),
@@ -54,7 +54,7 @@ export function batchCode(place) {
     RemoteLoader: lines(
       remoteLoader(place),
       `loader.set_epoch(${epoch})`,
-      "for inputs, labels in loader:  # the whole epoch",
+      `for inputs, labels${on_error === "mask" ? ", valid" : ""} in loader:  # the whole epoch`,
       "    ...",
       "",
       `done = loader.explain(${epoch}, ${step})  # what was done to each sample of this step`,
