@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from service.client.share import Uneven
     from service.planning.address import Address, DType, OnError
 
-PATIENCE_SECONDS = 60.0
-"""How long a batch may fail to come before the loader gives up: a server has the time to restart."""
+PATIENCE_SECONDS = 120.0
+"""How long a batch may fail to come before the loader gives up: a server has the time to restart, and a `Retry-After` of a minute is waited out."""
 
 FIRST_ANSWER_SECONDS = 5.0
 """How long a loader tries when it is made and nothing has answered yet: a mistyped URL shows soon."""
@@ -127,11 +127,12 @@ class RemoteLoader(DataLoaderInterface):
         endpoints = find_endpoints(urls, headers, token, trust_env=trust_env)
         self._urls = tuple(each.url for each in endpoints)
         _check_options(self._urls, prefetch, is_numpy=as_numpy, has_device=device is not None or pin_memory)
-        self._make_session = partial(Session, endpoints, transport or partial(HttpTransport, timeout_seconds, trust_env=trust_env), patience_seconds)
+        first_timeout, make_http = min(timeout_seconds, 2 * first_answer_seconds), partial(HttpTransport, trust_env=trust_env)
+        self._make_session = partial(Session, endpoints, transport or partial(make_http, timeout_seconds), patience_seconds)
         choices = Choices(dataset, split, seed, recipe, batch_size, shuffle, drop_last, dtype, on_error, max_resolution, as_numpy)
         _check_uneven(uneven)
         ranks = Ranks(rank, world_size)
-        with self._make_session(first_answer_seconds) as session:
+        with Session(endpoints, transport or partial(make_http, first_timeout), patience_seconds, first_answer_seconds) as session:
             self._description = description = describe(session, choices)
         delivery = Delivery(description, is_numpy=as_numpy, device=device, is_pinned=pin_memory, has_indices=with_indices, has_repeats=with_repeats)
         super().__init__(EpochReader(description, ranks, uneven, SessionKeeper(self._make_session), delivery, map_fn, prefetch))

@@ -1,12 +1,13 @@
 """What goes wrong before there is an answer: which of it is final, and in which words."""
 
+import socket
 import ssl
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from service.client import ConnectionFailed, HttpTransport, TLSError
+from service.client import ConnectionFailed, HttpTransport, RemoteLoader, ServerUnavailable, TLSError
 from tests.client.scripted_server import Serve, Tunnel, respond
 
 OpenTunnel = Callable[[int | None], Tunnel]
@@ -104,3 +105,10 @@ class TestTunnels:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{tunnel.port}")
         with pytest.raises(TLSError, match=r"^through the proxy 127\.0\.0\.1:\d+: the certificate of lab\.example is not accepted"):
             transport.send("https://lab.example", "/", {})
+
+
+def test_a_port_that_accepts_and_never_answers_is_given_up_as_soon_as_nothing_has_ever_answered() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(ServerUnavailable, match=f"Nothing has ever answered there.*{url}: timed out"):
+            RemoteLoader(url, "pets", first_answer_seconds=0.1, patience_seconds=1e6)

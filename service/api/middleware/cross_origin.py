@@ -14,13 +14,16 @@ _READS = ("GET", "HEAD")
 _WRITES = ("PUT", "POST", "DELETE")
 EXPOSED_HEADERS = (
     "Allow",
+    "Content-Disposition",
     "Content-Range",
+    "Deprecation",
     "ETag",
     "Link",
     "Location",
     "Repr-Digest",
     "Retry-After",
     "Server-Timing",
+    "Sunset",
     "WWW-Authenticate",
     "X-Batchlens-Version",
     "X-Request-ID",
