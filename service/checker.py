@@ -33,6 +33,9 @@ IN_PROCESS = 64
 _ROWS = 16
 """Images asked for together."""
 
+_LEAST_DEADLINE_SECONDS = 30.0
+"""Workers that are still starting, and images ahead in the queue, are no fault of an image."""
+
 
 @dataclass(frozen=True, slots=True)
 class Broken:
@@ -117,13 +120,20 @@ class Checker:
         """Check the images, and yield now and then how many more have been; the report grows meanwhile."""
         processor = Processor()
         workers = processor.count() if self.total > IN_PROCESS else 0
-        settings = self._settings.model_copy(update={"workers": workers, "arena_bytes": 0})  # Each image is read once.
+        depth = 2 * max(1, workers) + 1
+        own = {
+            "workers": workers,
+            "arena_bytes": 0,  # Each image is read once.
+            "queue_length": depth + 2,
+            "deadline_seconds": max(self._settings.deadline_seconds, _LEAST_DEADLINE_SECONDS),
+        }
+        settings = self._settings.model_copy(update=own)
         plan = MemoryPlan.of(settings, processor.memory(), service_bytes(workers, processor), processor.address_space())
         limits = LoaderLimits.of(settings, plan)
         for (dataset, split), (name, order) in zip(self._splits, self._recipes, strict=True):
             loader = Loader(f"{dataset.name}/{split.name}", dataset.reader, limits, Budget(0), "cpu", None)
             try:
-                for rows, problems in _render_all(loader, order, 2 * max(1, workers) + 1):
+                for rows, problems in _render_all(loader, order, depth):
                     self._note(order, rows, problems, name)
                     yield len(rows)
             finally:

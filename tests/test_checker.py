@@ -86,3 +86,11 @@ def test_a_lack_of_memory_is_told(check: Callable[..., CheckReport], dataset_fol
     Image.new("RGB", (3, 300)).save(dataset_folder / "val/cat/tall.png")
     (found,) = check(slab_bytes=1 << 20, datasets={"pets": {"val": {"recipe": "Resize(200)"}}}).broken
     assert (found.code, found.file, found.recipe) == ("batch-too-large", "val/cat/tall.png", "Resize(200)")
+
+
+def test_a_short_queue_and_deadline_are_no_fault_of_an_image(check: Callable[..., CheckReport], dataset_folder: Path) -> None:
+    """Images wait for workers that are still starting, and for each other."""
+    for number in range(IN_PROCESS):
+        Image.new("RGB", (16, 16)).save(dataset_folder / f"train/cat/more{number}.png")
+    report = check(queue_length=1, deadline_seconds=0.001)
+    assert report.broken == []

@@ -19,6 +19,7 @@ class LoaderLimits:
         arena_bytes: shared memory for decoded photos, of all loaders together.
         loaders: that may be open at once.
         plan: how the memory is shared out; None where nothing bounds it.
+        most_sample_bytes: largest result of one sample that is no fault of its image; None for `slab_bytes`.
     """
 
     workers: int
@@ -28,11 +29,24 @@ class LoaderLimits:
     arena_bytes: int
     loaders: int = 16
     plan: MemoryPlan | None = None
+    most_sample_bytes: int | None = None
 
     @classmethod
     def of(cls, settings: Settings, plan: MemoryPlan) -> Self:
-        """Return the limits of loaders, within what the memory has been shared out for."""
-        return cls(settings.workers, plan.slab_bytes, settings.queue_length, settings.deadline_seconds, plan.arena_bytes, plan.loaders, plan)
+        """Return the limits of loaders, within what the memory has been shared out for.
+
+        Which samples are masked follows from the settings alone: memory differs between machines and between starts.
+        """
+        return cls(
+            workers=settings.workers,
+            slab_bytes=plan.slab_bytes,
+            queue_length=settings.queue_length,
+            deadline_seconds=settings.deadline_seconds,
+            arena_bytes=plan.arena_bytes,
+            loaders=plan.loaders,
+            plan=plan,
+            most_sample_bytes=settings.slab_bytes,
+        )
 
     @property
     def body_bytes(self) -> int:

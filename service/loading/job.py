@@ -183,7 +183,7 @@ class Job:
             ticket.deliver(self.batch, 0.0)
         return ticket
 
-    def make_tasks(self, ids: Iterator[int], arena: Arena, offset: int, size_bytes: int, parts: int) -> list[Task]:
+    def make_tasks(self, ids: Iterator[int], arena: Arena, offset: int, size_bytes: int, parts: int, most_sample_bytes: int) -> list[Task]:
         """Turns it into work for the workers, with a slot to put the result in.
 
         Args:
@@ -192,6 +192,7 @@ class Job:
             offset: where the slot begins in the slab.
             size_bytes: its size.
             parts: how many workers may share the rows; one alone where the size of a row is not known beforehand.
+            most_sample_bytes: see `Task`.
         """
         count, sample_bytes = len(self.order), self.known_sample_bytes or 0
         parts = parts if sample_bytes else 1
@@ -199,11 +200,11 @@ class Job:
         self.offset, self.done, self.needed_bytes, self.error = offset, [], 0, None
         for first, last in pairwise(bounds):
             room_bytes = sample_bytes * (last - first) if parts > 1 else size_bytes
-            part = self._make_task(next(ids), arena, slice(first, last), offset + sample_bytes * first, room_bytes)
+            part = self._make_task(next(ids), arena, slice(first, last), offset + sample_bytes * first, room_bytes, most_sample_bytes)
             self.tasks[part.id] = part
         return list(self.tasks.values())
 
-    def _make_task(self, task_id: int, arena: Arena, rows: slice, offset: int, size_bytes: int) -> Task:
+    def _make_task(self, task_id: int, arena: Arena, rows: slice, offset: int, size_bytes: int, most_sample_bytes: int) -> Task:
         address, plan, split = self.order.address, self.order.plan, self.order.split
         indices = plan.indices[rows]
         places, room = arena.begin(split, address.max_resolution, indices)
@@ -221,6 +222,7 @@ class Job:
             first=rows.start,
             offset=offset,
             size_bytes=size_bytes,
+            most_sample_bytes=most_sample_bytes,
             max_resolution=address.max_resolution,
         )
 

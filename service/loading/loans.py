@@ -36,7 +36,11 @@ class Copies:
 
     def copy(self, view: memoryview) -> memoryview:
         """Copy what memory was reserved for; it is free again with the last view of the copy."""
-        copied = np.frombuffer(view, dtype=np.uint8).copy()
+        try:
+            copied = np.frombuffer(view, dtype=np.uint8).copy()
+        except BaseException:
+            self._returned.append(view.nbytes)
+            raise
         # Called by the garbage collector, maybe while this thread holds the lock: so it takes none.
         weakref.finalize(copied, self._returned.append, view.nbytes).atexit = False
         return copied.data

@@ -32,6 +32,10 @@ _TRIES = 3
 _CLOSING_SECONDS = 5.0
 """Longest time that a request waits for a loader to close."""
 
+_PAUSE_SECONDS = 10.0
+"""Time after which readiness no longer counts a loader that could not be opened for want of threads or descriptors: the
+next request that needs it shows whether they are there."""
+
 
 class Registry:
     """Opens loaders when they are first needed and keeps them, as long as there are not too many. Thread-safe.
@@ -47,6 +51,7 @@ class Registry:
         self._budget = Budget(limits.arena_bytes)
         self._copies = Copies(limits.body_bytes)
         self._failed: dict[Name, str] = {}
+        self._paused_until = 0.0
         self._device_id = device_id
         self._torch_device = torch_device
         self._lock = threading.Lock()
@@ -194,6 +199,8 @@ class Registry:
             if self._failed.get(name) != reason:
                 _LOG.warning("no loader can be opened for %s: %s", text, reason)
             self._failed[name] = reason
+            if not isinstance(exc, InsufficientMemory | MemoryError):
+                self._paused_until = time.monotonic() + _PAUSE_SECONDS
             self._close_longest_idle()  # What it holds is what is missing.
             raise InsufficientMemory(f"No loader can be opened for {text}: {reason}") from exc
 
@@ -227,18 +234,21 @@ class Registry:
                 self._loaders[name].drop_images()
 
     def _check_failed(self) -> None:
-        """Look again whether there is memory for loaders that could not be opened.
+        """Look again whether there is memory for loaders that could not be opened; wait where something else was missing.
 
         Raises:
-            NotReady: there still is none.
+            NotReady: there still is none, or it is too early to try again.
         """
         if not self._failed:
             return
+        name, reason = next(iter(self._failed.items()))
+        not_ready = NotReady(f"No loader can be opened for {'/'.join(name)}: {reason}")
         try:
             Slab(self._limits.slab_bytes)
         except (InsufficientMemory, OSError) as exc:
-            name, reason = next(iter(self._failed.items()))
-            raise NotReady(f"No loader can be opened for {'/'.join(name)}: {reason}") from exc
+            raise not_ready from exc
+        if time.monotonic() < self._paused_until:
+            raise not_ready
         self._failed.clear()
 
     def _still_closing(self) -> list[threading.Thread]:

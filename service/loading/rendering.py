@@ -211,12 +211,15 @@ class Rendering:
         return self._write(result)
 
     def _check_size(self, shape: Shape) -> None:
-        """Raise ImageTooLarge for a result whose size the image decides, and that no batch could hold, where such an image is masked."""
+        """Raise ImageTooLarge for a result that is too large because of the image, where such an image is masked.
+
+        What is allowed and still does not fit, since memory is limited, fails as any batch that is too large.
+        """
         if self._task.on_error == "fail" or (self._task.kind == "render" and None not in self._recipe.output_shape):
             return
-        size_bytes, allowed = math.prod(shape) * self._dtype.itemsize, self._slab.size_bytes
+        size_bytes, allowed = math.prod(shape) * self._dtype.itemsize, self._task.most_sample_bytes
         if size_bytes > allowed:
-            raise ImageTooLarge(f"comes out with {size_bytes:,} bytes, more than the {allowed:,} that a loader has for batches")
+            raise ImageTooLarge(f"comes out with {size_bytes:,} bytes, more than the {allowed:,} of BATCHLENS_SLAB_BYTES")
 
     def _write(self, image: Tensor) -> tuple[int, Shape]:
         """Copies a result behind the last one; gives its start and shape."""

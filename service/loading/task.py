@@ -40,6 +40,7 @@ class Task:
         first: position of the first row in the batch.
         offset: where the results go in the slab.
         size_bytes: how much room there is for them.
+        most_sample_bytes: a sample whose result is larger is masked, where `on_error` says so.
         max_resolution: shorter side to which larger photos are reduced, or None.
     """
 
@@ -56,6 +57,7 @@ class Task:
     first: int
     offset: int
     size_bytes: int
+    most_sample_bytes: int
     max_resolution: int | None = None
 
 

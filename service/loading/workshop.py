@@ -112,7 +112,9 @@ class Workshop:
             is_shared: whether workers that would stand idle may share it.
         """
         job.handed_seconds = time.monotonic()
-        for task in job.make_tasks(self._task_ids, self._arena, offset, size_bytes, self._count_parts(job) if is_shared else 1):
+        parts, limits = self._count_parts(job) if is_shared else 1, self._limits
+        most_sample_bytes = limits.slab_bytes if limits.most_sample_bytes is None else limits.most_sample_bytes
+        for task in job.make_tasks(self._task_ids, self._arena, offset, size_bytes, parts, most_sample_bytes):
             self._working[task.id] = job
             self._crews.crew.submit(task)
 

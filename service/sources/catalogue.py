@@ -125,6 +125,9 @@ class Catalogue:
         self._notes += found.notes
         for source in found.sources:
             name = printable(source.name)
+            if name in self._sources and name != source.name:  # Not UTF-8, so neither can be served; they look alike.
+                self._notes.append(f"{name}/ is left out: its name is not UTF-8, and another looks the same. Rename that folder.")
+                continue
             if name in self._sources:
                 places = f"{self._sources[name].root} and one below {path}"
                 raise InvalidDataset(f"Two datasets are called {name!r}: {places}. Rename one folder.")

@@ -187,7 +187,9 @@ def _read(columns: Columns, root: str, read_as: str) -> tuple[Index, Trace] | No
     Whatever else is wrong with it raises.
     """
     head = json.loads(columns["head"].tobytes())
-    if (head["layout"], head["batchlens"], head["root"], head["read_as"]) != (_LAYOUT, __version__, root, read_as):
+    if (head["layout"], head["batchlens"]) != (_LAYOUT, __version__):  # Its other fields may be others.
+        return None
+    if (head["root"], head["read_as"]) != (root, read_as):
         return None
     splits = {name: _read_split(name, columns, f"{number}.") for number, name in enumerate(head["splits"])}
     index = Index(tuple(head["classes"]), splits, head["refused"], head["version"], head["refused_to"], tuple(head["notes"]))

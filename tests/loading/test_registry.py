@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -84,6 +85,37 @@ def test_a_first_loader_that_cannot_be_mapped_leaves_the_service_up_and_not_read
         registry.start(DATASET)
         with pytest.raises(NotReady, match="patterns/train"):
             registry.check_ready()
+
+
+@contextmanager
+def descriptors_left(count: int) -> Iterator[None]:
+    """Leaves this process so many file descriptors."""
+    before, highest = resource.getrlimit(resource.RLIMIT_NOFILE), max(int(each.name) for each in Path("/proc/self/fd").iterdir())
+    held = [os.dup(0)]
+    while held[-1] <= highest:
+        held.append(os.dup(0))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (held[-1] + 1 + count, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for each in held:
+            os.close(each)
+
+
+def test_a_loader_that_lacks_descriptors_is_not_ready_until_it_is_worth_another_try(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is memory for it all the while, and there are descriptors for its batches, but none for images."""
+    with opened(replace(LIMITS, workers=0)) as registry:
+        with descriptors_left(2):
+            registry.start(DATASET)
+        assert "patterns/train: [Errno 24] Too many open files" in _why_not(registry)
+        assert fetch(registry, "train")
+        registry.check_ready()
+        registry.close_loader("patterns", "train")
+        monkeypatch.setattr("service.loading.registry._PAUSE_SECONDS", 0.0)
+        with descriptors_left(2):
+            registry.start(DATASET)
+        registry.check_ready()
 
 
 def test_an_idle_loader_gives_its_memory_to_one_that_cannot_be_mapped() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.transforms import v2
 
-from service.errors import RenderCrashed, SampleUnavailable, StepFailed
+from service.errors import BatchTooLarge, RenderCrashed, SampleUnavailable, StepFailed
 from service.loading.executor import DeviceExecutor
 from tests.loading.conftest import DATASET, OpenLoader, digest, order, position_of, take
 from tests.loading.readers import OddReader, PatternReader, PoorReader
@@ -98,7 +98,17 @@ def test_a_sample_that_no_batch_could_hold_is_masked(open_loader: OpenLoader, ex
     loader = open_loader(OddReader(FILE_5, *size), executor=executor if on_device else None, workers=0, slab_bytes=2 << 20)
     rows = take(loader, order(STEP, recipe=recipe, on_error="mask"), lambda delivery: delivery.batch.rows)
     (problem,) = [row.problem for row in rows if row.problem is not None]
-    assert "more than the 2,097,152 that a loader has for batches" in problem
+    assert "more than the 2,097,152 of BATCHLENS_SLAB_BYTES" in problem
+
+
+def test_less_memory_than_the_settings_say_masks_no_more_samples(open_loader: OpenLoader) -> None:
+    """Memory differs between machines and between starts, and the entity tag names the settings."""
+    wanted = order(STEP, recipe="Resize(60)", on_error="mask")
+    rich = open_loader(OddReader(FILE_5, 1, 1000), workers=0, slab_bytes=64 << 20, most_sample_bytes=64 << 20)
+    assert take(rich, wanted, lambda delivery: delivery.batch.valid.all())
+    poor = open_loader(OddReader(FILE_5, 1, 1000), workers=0, slab_bytes=2 << 20, most_sample_bytes=64 << 20)
+    with pytest.raises(BatchTooLarge):
+        take(poor, wanted)
 
 
 def test_what_the_machine_decides_is_never_masked(open_loader: OpenLoader, tmp_path) -> None:

@@ -179,6 +179,14 @@ class TestBadDatasets:
             find(root, plant("more/birds/train/owl/1.jpg") / "more")
 
 
+def test_names_that_look_the_same_since_they_are_not_utf8_leave_the_others_served(plant: Plant):
+    root = plant(b"served/caf\xe8/train/a/1.jpg", b"served/caf\xe9/train/a/1.jpg", "served/pets/train/cat/1.jpg") / "served"
+    catalogue = Catalogue([root], 10**8, 10**9)
+    assert [each.name for each in catalogue.datasets] == ["pets"]
+    assert list(catalogue.unavailable) == ["caf\ufffd"]
+    assert any(note.startswith("caf\ufffd/ is left out: its name is not UTF-8") for note in catalogue.notes)
+
+
 def test_unknown_names_list_the_known(plant: Plant):
     catalogue = Catalogue([plant("pets/train/cat/1.jpg", "cars/train/bus/1.jpg")], 10**8, 10**9)
     assert catalogue.dataset("pets") is catalogue.datasets[1]

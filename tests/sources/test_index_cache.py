@@ -1,5 +1,6 @@
 """Kept indices: the same listing as a fresh one, used only while it certainly is that, and never in the way."""
 
+import json
 import logging
 import os
 import resource
@@ -252,6 +253,16 @@ class TestDamage:
         assert watched.is_kept()
         monkeypatch.setattr("service.sources.index_cache.__version__", "99.0")
         assert not watched.is_kept()
+
+    def test_an_index_of_an_older_form_is_out_of_date_and_not_damaged(self, kept: Path, pets: Path, cache: IndexCache, caplog: pytest.LogCaptureFixture):
+        caplog.set_level(logging.INFO)
+        columns = dict(np.load(kept))
+        head = json.loads(columns["head"].tobytes()) | {"layout": 1}
+        del head["read_as"]
+        np.savez(kept, **{**columns, "head": np.frombuffer(json.dumps(head).encode(), dtype=np.uint8)})
+        assert not Watched(pets, cache).is_kept()
+        assert "is out of date" in caplog.text
+        assert "damaged" not in caplog.text
 
     def test_an_index_of_another_user_is_ignored(self, kept: Path, pets: Path, cache: IndexCache):
         if os.geteuid():
