@@ -16,6 +16,7 @@ import torch
 from service.errors import InsufficientMemory, NotFound, NotReady, QueueFull, ShuttingDown, UnknownLoader
 from service.loading.accounts import LoaderLimits
 from service.loading.arena import Budget
+from service.loading.crew import GOODBYE_SECONDS
 from service.loading.executor import DeviceExecutor
 from service.loading.job import Delivery
 from service.loading.loader import Loader
@@ -135,13 +136,14 @@ class Registry:
         Raises:
             UnknownLoader: none is open for it.
         """
+        name = (dataset, split)
         with self._lock:
-            loader = self._loaders.pop((dataset, split), None)
-            known = list(self._loaders)
+            if name not in self._loaders:
+                raise _unknown(name, self._loaders)
+            thread = self._begin_to_close(name, self._limits.deadline_seconds)
+        thread.join()
+        with self._lock:  # Not before: until then it holds what it has.
             self._share_images()
-        if loader is None:
-            raise _unknown((dataset, split), known)
-        loader.close(self._limits.deadline_seconds)
 
     def close_missing(self, dataset: Dataset) -> None:
         """Closes the loaders of splits that a dataset has no longer."""
@@ -190,9 +192,8 @@ class Registry:
         Raises:
             InsufficientMemory: its memory, descriptors or threads cannot be had.
         """
-        text = "/".join(name)
+        text, executor = "/".join(name), self._executor(self._device_id)
         try:
-            executor = self._executor(self._device_id)
             return Loader(text, dataset.reader, self._limits, self._budget, self._device_id, executor, self._copies)
         except (InsufficientMemory, MemoryError, OSError, RuntimeError) as exc:
             reason = str(exc) or type(exc).__name__
@@ -264,12 +265,13 @@ class Registry:
             thread.join(max(0.0, ends - time.monotonic()))
         return bool(closing)
 
-    def _begin_to_close(self, name: Name) -> None:
-        """Closes a loader in a thread of its own: nobody is to wait for its workers' end."""
+    def _begin_to_close(self, name: Name, patience_seconds: float = GOODBYE_SECONDS) -> threading.Thread:
+        """Close a loader in a thread of its own: nobody is to wait for its workers' end."""
         loader = self._loaders.pop(name)
-        thread = threading.Thread(target=loader.close, name=f"close {'/'.join(name)}")
+        thread = threading.Thread(target=loader.close, args=(patience_seconds,), name=f"close {'/'.join(name)}")
         self._closing = [*self._still_closing(), thread]
         thread.start()
+        return thread
 
     def _executor(self, device_id: str) -> DeviceExecutor | None:
         """Gives the thread that renders on a device; None for the CPU, where workers do everything."""
