@@ -25,7 +25,7 @@ const TITLES = {
   "not-acceptable": "There is no such format",
   "range-not-satisfiable": "The file ends before that",
   "body-too-large": "The request is too large",
-  "unsupported-media-type": "The request is not JSON",
+  "unsupported-media-type": "The request is in another format",
   "method-not-allowed": "This cannot be done here",
   "sample-error": "An image cannot be used",
   "unreadable-image": "An image cannot be read",
