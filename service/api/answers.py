@@ -183,7 +183,7 @@ def cache_headers(dataset: Dataset, etag: str, is_pinned: bool) -> dict[str, str
 
 
 def is_current(request: Request, etag: str) -> bool:
-    """Says whether the client has this already."""
+    """Whether the client has this already."""
     return names_tag(request.headers.getlist("if-none-match"), etag)
 
 

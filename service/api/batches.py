@@ -84,7 +84,7 @@ async def get_batch_provenance(request: Request, services: ServicesDep, asked: A
 
 @router.get("/{epoch}/{step}.{format}", response_class=Response, responses=_BATCH | _PROBLEMS | problems(NotAcceptable))
 async def get_batch(request: Request, services: ServicesDep, asked: AskedDep, query: Query, format: BinaryFormatPath) -> Response:  # noqa: A002
-    """Gives a batch in the format that the path names."""
+    """Return a batch in the format that the path names."""
     return await _answer(request, services, asked, query, FORMATS[format], f".{format}")
 
 

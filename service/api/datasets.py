@@ -102,7 +102,7 @@ def list_splits(request: Request, response: Response, services: ServicesDep, dat
 
 @router.get("/datasets/{dataset}/splits/{split}", responses=problems(UnknownDataset, UnknownSplit))
 def get_split_detail(request: Request, response: Response, services: ServicesDep, dataset: DatasetDep, split: SplitDep) -> SplitState:
-    """Tells a split's size, class counts and defaults, and how its loader is. Links lead to its first batch, its samples and its dataset."""
+    """Return a split's size, class counts and defaults, and how its loader is. Links lead to its first batch, its samples and its dataset."""
     path = split_path(dataset.name, split.name)
     response.headers.update(link(request, [("first", f"{path}/batches/0/0"), ("collection", f"{path}/samples"), ("up", dataset_path(dataset.name))]))
     detail = describe_split(services, dataset, split).model_dump()

@@ -56,7 +56,7 @@ DatasetName = Annotated[str, Path(description="A dataset's name.", examples=["sh
 
 
 async def get_dataset(services: ServicesDep, dataset: DatasetName) -> Dataset:
-    """Gives the dataset in the path; raises UnknownDataset and DatasetUnavailable."""
+    """Return the dataset in the path; raises UnknownDataset and DatasetUnavailable."""
     return services.catalogue.dataset(dataset)
 
 

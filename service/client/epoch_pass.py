@@ -58,7 +58,7 @@ class EpochPass(Iterator[Any]):
                 self._batches.close()
 
     def abort(self) -> None:
-        """End the pass; whoever goes on with it gets an error instead of a short epoch."""
+        """End the pass; going on with it is an error instead of a short epoch."""
         is_over = self._batches is not None and getgeneratorstate(self._batches) == GEN_CLOSED
         self.close()
         self._is_aborted = self._is_aborted or not is_over

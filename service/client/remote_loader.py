@@ -197,7 +197,7 @@ class RemoteLoader(DataLoaderInterface):
         self._reader.skip(number)
 
     def state_dict(self) -> dict[str, Any]:
-        """Tells the position: the batch after the one that was yielded last, and what it depends on. Plain values, the same on every rank.
+        """Return the position: the batch after the one that was yielded last, and what it depends on. Plain values, the same on every rank.
 
         Raises:
             PositionUnknown: workers of a DataLoader read this loader.

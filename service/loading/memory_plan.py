@@ -36,7 +36,7 @@ class MemoryPlan:
     Attributes:
         limit_bytes: the whole.
         service_bytes: the server and the process that workers are forked from.
-        reserve_bytes: left free, for the kernel and for what nobody foresees.
+        reserve_bytes: left free, for the kernel and for what cannot be foreseen.
         worker_bytes: the workers of one loader.
         slab_bytes: rendered batches of one loader.
         body_bytes: copies of batches that are being sent, of all loaders together.

@@ -266,7 +266,7 @@ class Registry:
         return bool(closing)
 
     def _begin_to_close(self, name: Name, patience_seconds: float = GOODBYE_SECONDS) -> threading.Thread:
-        """Close a loader in a thread of its own: nobody is to wait for its workers' end."""
+        """Close a loader in a thread of its own, so that no request waits for the end of its workers."""
         loader = self._loaders.pop(name)
         thread = threading.Thread(target=loader.close, args=(patience_seconds,), name=f"close {'/'.join(name)}")
         self._closing = [*self._still_closing(), thread]

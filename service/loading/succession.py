@@ -17,7 +17,7 @@ Engage = Callable[[Callable[[Crew, Outcome], None], Callable[[Crew, Death], None
 
 _LOG = logging.getLogger(__name__)
 _PROVEN_SECONDS = 2.0
-"""A crew that lives for so long is taken to be sound, even where nobody has given it anything to do."""
+"""A crew that lives for so long is taken to be sound, even if it had nothing to do."""
 
 
 class Succession:

@@ -184,7 +184,7 @@ def _take(tree: Tree, folder: Folder, listing: Listing) -> Iterator[Folder]:
 
 
 def _may_enter(tree: Tree, folder: Folder, link: Link) -> bool:
-    """Says whether a link leads to a folder that may be entered and is none of those on the way to it."""
+    """Whether a link leads to a folder that may be entered and is none of those on the way to it."""
     if not tree.follows(link):
         return False
     on_the_way: Folder | None = folder

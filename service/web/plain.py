@@ -23,7 +23,7 @@ _LAYOUTS = {"(max-width: 30rem)": (2, 160), "(max-width: 60rem)": (4, 160), "": 
 
 
 def describe(services: Services, query: PageQuery, base: str) -> str:
-    """Gives the sections of the datasets that the query asks for, as HTML; says so where there is none. Links begin with `base`, which ends with a slash."""
+    """Return the sections of the datasets that the query asks for, as HTML, or that there is none. Links begin with `base`, which ends with a slash."""
     served = services.catalogue.datasets
     chosen = [each for each in served if query.dataset in {None, each.name}]
     sections = [_section(services, dataset, query, base) for dataset in chosen] or [

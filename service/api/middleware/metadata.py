@@ -1,4 +1,4 @@
-"""Metadata on the wire: entity tags, 304, and gzip for whoever asks."""
+"""Metadata on the wire: entity tags, 304, and gzip if the client accepts it."""
 
 import gzip
 from hashlib import blake2b
@@ -19,7 +19,7 @@ _LEVEL = 6
 
 
 class Metadata:
-    """Gives complete JSON and text an entity tag, answers 304 to a client that has it, and compresses it.
+    """Adds an entity tag to complete JSON and text, answers 304 to a client that has it, and compresses it.
 
     The tag is weak: it stands for the content, whatever its coding (RFC 9110, section 8.8.1). An answer with a tag of its own, as every batch has, passes
     as it is: a strong tag names the very bytes, so they must not be coded anew.

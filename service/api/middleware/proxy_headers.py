@@ -13,7 +13,7 @@ from service.root_path import parse_root_path
 
 _LOG = logging.getLogger(__name__)
 FORWARDED_HOST = "batchlens.forwarded_host"
-"""Key of the scope: X-Forwarded-Host of a trusted proxy, checked by nobody yet."""
+"""Key of the scope: X-Forwarded-Host of a trusted proxy, not checked yet."""
 
 
 class ProxyHeaders(ProxyHeadersMiddleware):
