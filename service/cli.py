@@ -6,6 +6,7 @@ import asyncio
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import sys
@@ -54,6 +55,7 @@ _SHOWN_CLASSES = 8
 _SHOWN_ORIENTED = 5
 _PIPED_COLUMNS = 10_000
 _QUIET_SECONDS = 1.0
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DESCRIPTORS = ("/dev/stdout", "/dev/stderr", "/dev/fd/")
 _ELSEWHERE = """No flags, since others on this machine can read them: BATCHLENS_TOKEN, the bearer token that writes need. In batchlens.toml, or the file that
 BATCHLENS_CONFIG names: all settings above, named recipes in [recipes], layout and max_resolution of a dataset in [datasets.NAME], and
@@ -252,13 +254,13 @@ def check(data: Data = None, as_json: Annotated[bool, typer.Option("--json", hel
 def _tabulate_check(report: CheckReport) -> Group:
     table = Table("dataset", "split", "sample", "file", "problem")
     for each in report.broken:
-        table.add_row(*(escape(str(cell)) for cell in (each.dataset, each.split, each.sample, each.file, each.problem)))
+        table.add_row(*(_visible(str(cell)) for cell in (each.dataset, each.split, each.sample, each.file, each.problem)))
     parts = [table, f"{len(report.broken)} of {count_of(report.checked, 'image')} cannot be used."] if report.broken else [_praise(report.checked)]
     if report.oriented:
         shown = ", ".join(f"{each.file} ({each.exif_orientation})" for each in report.oriented[:_SHOWN_ORIENTED])
         more = f", and {len(report.oriented) - _SHOWN_ORIENTED} more" if len(report.oriented) > _SHOWN_ORIENTED else ""
         note = "Note: the EXIF orientation of {} of {} is ignored, as ImageFolder ignores it: {}."
-        parts.append(escape(note.format(len(report.oriented), count_of(report.checked, "image"), shown + more)))
+        parts.append(_visible(note.format(len(report.oriented), count_of(report.checked, "image"), shown + more)))
     return Group(*parts)
 
 
@@ -378,17 +380,22 @@ def _print_datasets(settings: Settings, catalogue: Catalogue) -> None:
             counts = dataset.class_counts(split)
             shown = ", ".join(f"{name} {count}" for name, count in list(counts.items())[:_SHOWN_CLASSES])
             more = f", and {len(counts) - _SHOWN_CLASSES} more" if len(counts) > _SHOWN_CLASSES else ""
-            table.add_row(escape(dataset.name), escape(split.name), str(len(split)), escape(shown + more))
+            table.add_row(_visible(dataset.name), _visible(split.name), str(len(split)), _visible(shown + more))
     _print(table)
     notes = [f"{dataset.name}: {note}" for dataset in catalogue.datasets for note in _notes_of(dataset)]
     for note in [*notes, *catalogue.notes, *find_unknown_names(settings, catalogue)]:
-        _OUT.print(Text(note, "yellow"), soft_wrap=True)
+        _OUT.print(_visible(note), style="yellow", highlight=False, soft_wrap=True)
     _print_unavailable(catalogue)
 
 
 def _print_unavailable(catalogue: Catalogue) -> None:
     for name, reason in catalogue.unavailable.items():
-        _OUT.print(Text(f"{name} is not served: {reason}", "red"), soft_wrap=True)
+        _OUT.print(_visible(f"{name} is not served: {reason}"), style="red", highlight=False, soft_wrap=True)
+
+
+def _visible(text: str) -> str:
+    """Return text as a terminal may show it: names of files can hold control characters, which could rewrite what stands there."""
+    return escape(_CONTROL.sub("\ufffd", text))
 
 
 def _notes_of(dataset: Dataset) -> list[str]:

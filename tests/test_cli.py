@@ -269,6 +269,16 @@ class TestDatasets:
         assert any(line.startswith("pets: test/ is left out: it is called like a split") for line in lines)
         assert "flat/ is left out: its images lie in no class folder." in lines
 
+    def test_keep_control_characters_of_names_from_the_terminal(self, tmp_path: Path, run: Run):
+        for place in ("pets/train/c\x1b[2Jat/1.png", "birds/train/owl/2.png", "birds/tr\x1b[31mash/3.png"):
+            (tmp_path / place).parent.mkdir(parents=True)
+            (tmp_path / place).touch()
+        outcome = run("datasets", "-d", tmp_path)
+        assert outcome.code == 0
+        assert "c\ufffd[2Jat 1" in outcome.out
+        assert "tr\ufffd[31mash" in outcome.out
+        assert "\x1b" not in outcome.out
+
     def test_tell_settings_for_what_is_not_there(self, dataset_folder: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / "settings.toml").write_text("[datasets.pets.trian]\nbatch_size = 8\n[datasets.petz]\nmax_resolution = 9\n")
         monkeypatch.setenv("BATCHLENS_CONFIG", str(tmp_path / "settings.toml"))
