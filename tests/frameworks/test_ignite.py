@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 from ignite.engine import Engine, Events, create_supervised_trainer
+from ignite.handlers import Checkpoint
 from torch import nn
 
 from service.client import RemoteLoader
@@ -80,6 +81,19 @@ def test_going_on_from_a_state(open_loader: OpenLoader, stop: int) -> None:
     resumed.load_state_dict(loader.state_dict())
     second.run(resumed)
     assert [*before, *after] == [step for epoch in epochs_of(open_loader(), 3) for step in epoch]
+
+
+@pytest.mark.parametrize("done", [3, STEPS, STEPS + 2])
+def test_going_on_from_a_checkpoint(open_loader: OpenLoader, tmp_path: Path, done: int) -> None:
+    """ignite's own `Checkpoint` of both, written while training goes on."""
+    loader, (first, before) = open_loader(), make_engine()
+    saver = Checkpoint({"trainer": first, "loader": loader}, str(tmp_path))
+    first.add_event_handler(Events.ITERATION_COMPLETED(once=done), saver)
+    first.run(loader, max_epochs=3)
+    resumed, (second, after) = open_loader(), make_engine()
+    Checkpoint.load_objects({"trainer": second, "loader": resumed}, torch.load(tmp_path / str(saver.last_checkpoint)))
+    second.run(resumed)
+    assert [*before[:done], *after] == [step for epoch in epochs_of(open_loader(), 3) for step in epoch]
 
 
 @pytest.mark.parametrize("accumulate", [1, 3])
