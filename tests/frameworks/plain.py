@@ -39,14 +39,23 @@ def weights(model: nn.Module) -> list[float]:
     return torch.cat([each.detach().flatten() for each in model.parameters()]).tolist()
 
 
-def train_plainly(loader: Iterable[Any], epochs: int, accumulate: int = 1) -> list[float]:
-    """Train with SGD, an optimizer step after each window of batches and at each epoch's end; return the weights."""
+def train_plainly(loader: Iterable[Any], epochs: int, accumulate: int = 1, *, has_short_windows: bool = False) -> list[float]:
+    """Train with SGD, an optimizer step after each window of batches and at each epoch's end; return the weights.
+
+    Args:
+        loader: of (images, labels, indices).
+        epochs: passes over it.
+        accumulate: batches in a window, by which each loss is divided.
+        has_short_windows: whether the losses of an epoch's last, shorter window are divided by its own length.
+    """
     model = make_model()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for _ in range(epochs):
         batches = list(loader)
         for number, (images, labels, _) in enumerate(batches):
-            (nn.functional.cross_entropy(model(images), labels) / accumulate).backward()
+            is_short = has_short_windows and number >= len(batches) // accumulate * accumulate
+            window = len(batches) % accumulate if is_short else accumulate
+            (nn.functional.cross_entropy(model(images), labels) / window).backward()
             if (number + 1) % accumulate == 0 or number + 1 == len(batches):
                 optimizer.step()
                 optimizer.zero_grad()

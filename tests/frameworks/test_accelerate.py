@@ -1,8 +1,8 @@
 """Hugging Face's accelerate against a plain loop."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -11,8 +11,9 @@ from accelerate.data_loader import skip_first_batches
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from torch import nn
 
+from service.client import RemoteLoader
 from tests.frameworks.conftest import OpenLoader
-from tests.frameworks.plain import SIZES, STEPS, epochs_of, make_model, read_seen, run_ranks, train_plainly, weights
+from tests.frameworks.plain import SIZES, STEPS, Seen, epochs_of, make_model, read_seen, run_ranks, train_plainly, weights
 
 SCRIPT = """
 import sys
@@ -41,28 +42,80 @@ def fresh_state() -> Iterator[None]:
         kind._reset_state()
 
 
-def train(accelerator: Accelerator, loader: Iterable[Any], epochs: int) -> tuple[list[float], int]:
-    """accelerate's documented loop. Returns weights and the number of optimizer steps."""
+def train(
+    accelerator: Accelerator,
+    loader: RemoteLoader,
+    epochs: int,
+    limit: int | None = None,
+    saving: tuple[int, Path] | None = None,
+    resume: Path | None = None,
+) -> tuple[list[float], int, Seen]:
+    """Run accelerate's documented loop; return weights, the number of optimizer steps, and the samples of each step.
+
+    Args:
+        accelerator: what trains.
+        loader: goes on where `resume` says.
+        epochs: at which training ends, counted from the very first.
+        limit: batches of each epoch to read.
+        saving: after how many batches to save the state, and into which folder.
+        resume: a folder with a saved state.
+    """
     model = make_model()
     model, optimizer, loader = accelerator.prepare(model, torch.optim.SGD(model.parameters(), lr=0.1), loader)
-    taken = 0
-    for _ in range(epochs):
-        for images, labels, _ in loader:
+    accelerator.register_for_checkpointing(loader)
+    if resume is not None:
+        accelerator.load_state(str(resume))
+    taken, seen = 0, []
+    for _ in range(loader.epoch, epochs):
+        for images, labels, indices in islice(loader, limit):
             with accelerator.accumulate(model):
                 accelerator.backward(nn.functional.cross_entropy(model(images), labels))
                 optimizer.step()
                 optimizer.zero_grad()
                 taken += accelerator.sync_gradients
-    return weights(accelerator.unwrap_model(model)), taken
+            seen.append(indices.tolist())
+            if saving is not None and len(seen) == saving[0]:
+                accelerator.save_state(str(saving[1]))
+    return weights(accelerator.unwrap_model(model)), taken, seen
 
 
 @pytest.mark.parametrize(("window", "steps"), [(1, 14), (3, 6), (4, 4)])
 def test_gradient_accumulation_ends_with_the_epoch(open_loader: OpenLoader, window: int, steps: int) -> None:
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=window)
-    found, taken = train(accelerator, open_loader(), 2)
+    found, taken, seen = train(accelerator, open_loader(), 2)
     assert taken == steps, "the last, incomplete window of each epoch is a step of its own"
     assert found == pytest.approx(train_plainly(open_loader(), 2, accumulate=window), abs=1e-6)
+    assert seen == [step for epoch in epochs_of(open_loader(), 2) for step in epoch]
     assert not GradientState().in_dataloader
+
+
+def test_leaving_each_epoch_early(open_loader: OpenLoader) -> None:
+    """A window that an epoch leaves open goes on in the next. A way to overfit a few batches is not among accelerate's notions."""
+    plain = open_loader()
+    batches = [batch for _ in range(3) for batch in islice(plain, 4)]
+    found, taken, seen = train(Accelerator(cpu=True, gradient_accumulation_steps=3), open_loader(), 3, limit=4)
+    assert seen == [batch[2].tolist() for batch in batches]
+    assert taken == 4
+    assert found == pytest.approx(train_plainly(batches, 1, accumulate=3), abs=1e-6)
+    assert not GradientState().in_dataloader
+
+
+@pytest.mark.parametrize(("done", "window"), [(3, 3), (STEPS + 4, 1), (STEPS, 3)])
+def test_going_on_from_a_saved_state(open_loader: OpenLoader, tmp_path: Path, done: int, window: int) -> None:
+    """In the midst of the first and of a later epoch, and after the last batch of one."""
+    _, _, before = train(Accelerator(cpu=True, gradient_accumulation_steps=window), open_loader(), 2, saving=(done, tmp_path))
+    found, _, after = train(Accelerator(cpu=True, gradient_accumulation_steps=window), open_loader(), 3, resume=tmp_path)
+    assert [*before[:done], *after] == [step for epoch in epochs_of(open_loader(), 3) for step in epoch]
+    assert found == pytest.approx(train_plainly(open_loader(), 3, accumulate=window), abs=1e-6)
+
+
+def test_going_on_from_a_state_saved_between_epochs(open_loader: OpenLoader, tmp_path: Path) -> None:
+    first = Accelerator(cpu=True)
+    train(first, open_loader(), 2)
+    first.save_state(str(tmp_path))
+    found, _, after = train(Accelerator(cpu=True), open_loader(), 3, resume=tmp_path)
+    assert after == epochs_of(open_loader(), 3)[2]
+    assert found == pytest.approx(train_plainly(open_loader(), 3), abs=1e-6)
 
 
 def test_an_evaluation_within_an_epoch_and_an_early_break(open_loader: OpenLoader) -> None:
