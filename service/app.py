@@ -32,9 +32,8 @@ from service.devices.selection import Selection
 from service.encoding.fingerprint import Fingerprint
 from service.errors import InvalidRecipe, InvalidSettings
 from service.loading.accounts import LoaderLimits
-from service.loading.memory_plan import MemoryPlan, service_bytes
+from service.loading.memory_plan import MemoryPlan
 from service.loading.registry import Registry
-from service.processor import Processor
 from service.recipes.presets import named_recipes, resolve_recipe
 from service.settings import Settings
 from service.sources.catalogue import Catalogue
@@ -140,8 +139,7 @@ def _build_services(settings: Settings, inventory: Inventory, progress: Progress
 
 def _plan_memory(settings: Settings) -> MemoryPlan:
     """Share the memory out, and log how; a warning where it is less than the settings say."""
-    processor = Processor()
-    plan = MemoryPlan.of(settings, processor.memory(), service_bytes(settings.workers, processor), processor.address_space())
+    plan = MemoryPlan.of_machine(settings)
     _LOG.log(logging.WARNING if plan.is_less_than(settings) else logging.INFO, "%s", plan)
     return plan
 

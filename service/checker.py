@@ -13,7 +13,7 @@ from service.errors import BatchlensError, ImageTooLarge, SampleError, Unavailab
 from service.loading.accounts import LoaderLimits
 from service.loading.arena import Budget
 from service.loading.loader import Loader
-from service.loading.memory_plan import MemoryPlan, service_bytes
+from service.loading.memory_plan import MemoryPlan
 from service.loading.order import Order
 from service.planning.address import Address, DType
 from service.planning.plan import Plan
@@ -118,8 +118,7 @@ class Checker:
 
     def run(self) -> Iterator[int]:
         """Check the images, and yield now and then how many more have been; the report grows meanwhile."""
-        processor = Processor()
-        workers = processor.count() if self.total > IN_PROCESS else 0
+        workers = Processor().count() if self.total > IN_PROCESS else 0
         depth = 2 * max(1, workers) + 1
         own = {
             "workers": workers,
@@ -128,8 +127,7 @@ class Checker:
             "deadline_seconds": max(self._settings.deadline_seconds, _LEAST_DEADLINE_SECONDS),
         }
         settings = self._settings.model_copy(update=own)
-        plan = MemoryPlan.of(settings, processor.memory(), service_bytes(workers, processor), processor.address_space())
-        limits = LoaderLimits.of(settings, plan)
+        limits = LoaderLimits.of(settings, MemoryPlan.of_machine(settings))
         for (dataset, split), (name, order) in zip(self._splits, self._recipes, strict=True):
             loader = Loader(f"{dataset.name}/{split.name}", dataset.reader, limits, Budget(0), "cpu", None)
             try:

@@ -56,6 +56,12 @@ class MemoryPlan:
     space_bytes: int | None = None
 
     @classmethod
+    def of_machine(cls, settings: Settings) -> Self:
+        """Share out what this process may use now that everything is loaded; raises what `of` raises."""
+        processor = Processor()
+        return cls.of(settings, processor.memory(), _service_bytes(settings.workers, processor), processor.address_space())
+
+    @classmethod
     def of(
         cls,
         settings: Settings,
@@ -121,7 +127,7 @@ class MemoryPlan:
         )
 
 
-def service_bytes(workers: int, processor: Processor) -> int:
+def _service_bytes(workers: int, processor: Processor) -> int:
     """Return what the service takes now that everything is loaded, without any loader.
 
     The process that workers are forked from loads what this one has loaded, and workers share it (measured: both have

@@ -12,9 +12,8 @@ import numpy as np
 
 from service.errors import NotReady
 from service.loading.accounts import LoaderLimits
-from service.loading.memory_plan import MemoryPlan, service_bytes
+from service.loading.memory_plan import MemoryPlan
 from service.loading.registry import Registry
-from service.processor import Processor
 from service.tuning.consumer import IN_FLIGHT, Log, consume
 from service.tuning.memory_bound import Footprint
 from service.tuning.setting import Measurement, Setting
@@ -113,9 +112,8 @@ class Trial:
 
     def limits(self, workers: int) -> LoaderLimits:
         """Gives what a loader of so many workers may use."""
-        settings, processor = self.settings.model_copy(update={"workers": workers}), Processor()
-        plan = MemoryPlan.of(settings, processor.memory(), service_bytes(workers, processor), processor.address_space())
-        return LoaderLimits.of(settings, plan)
+        settings = self.settings.model_copy(update={"workers": workers})
+        return LoaderLimits.of(settings, MemoryPlan.of_machine(settings))
 
     def effective(self, setting: Setting) -> Setting:
         """Gives the setting with batches as large as the split has samples for."""

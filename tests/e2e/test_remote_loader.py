@@ -77,7 +77,12 @@ def run_script(script: str, *arguments: str) -> "subprocess.Popen[str]":
 
 
 def finish(process: "subprocess.Popen[str]") -> str:
-    printed, _ = process.communicate(timeout=60)
+    with process:  # Its pipe is closed, and it is gone, whatever becomes of the test.
+        try:
+            printed, _ = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
     assert process.returncode == 0
     return printed
 
