@@ -21,7 +21,8 @@ _PLAIN_NAME = re.compile(r"[\w.+-]+", re.ASCII)
 
 def prefix_of(request: Request) -> str:
     """Return the path below which a proxy serves this service, percent-encoded; "" where there is none."""
-    return _encode_prefix(request.scope.get("root_path", ""))
+    root_path: str = request.scope.get("root_path", "")  # Checked and encoded where it is set.
+    return root_path
 
 
 def split_path(dataset: str, split: str) -> str:
@@ -125,11 +126,6 @@ def _fitting(links: Iterable[str]) -> Iterator[str]:
         if length > MOST_BYTES:
             return
         yield each
-
-
-@lru_cache(maxsize=16)
-def _encode_prefix(root_path: str) -> str:
-    return quote(root_path.rstrip("/"), safe="/%")
 
 
 @lru_cache(maxsize=256)
